@@ -1,0 +1,3 @@
+//! The turn: model → tool calls → results → model → reply.
+
+pub mod ports;

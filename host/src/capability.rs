@@ -1,0 +1,151 @@
+//! What the host lends to guests: one file for each WIT package.
+//!
+//! Every host function of the contract is implemented on [`View`]: a borrow of the call that the guest serves and of
+//! its resource table, made by `runtime` from a store's data. So a capability sees who calls, what is granted, whether
+//! the turn was cancelled, and nothing of wasmtime beyond the table. The shape of each file is the same: a service with
+//! what is shared by all calls, the scope check, the `Host` implementation, its tests.
+//!
+//! A denial is a value ([`Error::AccessDenied`]) whose text names the command that would allow it. A check that fails
+//! to run denies.
+
+pub mod connection;
+pub mod control;
+pub mod deltas;
+pub mod gateway;
+pub mod http;
+pub mod log;
+pub mod secrets;
+pub mod settings;
+pub mod shell;
+pub mod state;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use wasmtime::component::{HasData, ResourceTable};
+
+use crate::grant::Grants;
+pub use crate::wit::types::Error;
+
+/// Who a call serves. Comes from the host, never from an argument.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The plugin's name.
+    pub plugin: String,
+    /// The instance's name; for tools without instances the plugin's.
+    pub instance: String,
+    /// SHA-256 of the component, in hex.
+    pub digest: String,
+    /// The session, for a provider or tool in a turn.
+    pub session: Option<String>,
+    /// The turn.
+    pub turn: Option<String>,
+    /// Which of the contract's calls: `tools.call`, `channel.receive`, …
+    pub operation: &'static str,
+}
+
+/// One call of a guest: what the host knows and holds for it.
+pub struct Call {
+    /// Who calls.
+    pub caller: Caller,
+    /// What it may do.
+    pub grants: Arc<Grants>,
+    /// The instance's settings, a JSON object.
+    pub settings: Arc<str>,
+    /// The instance's secrets and this call's stand-ins for them.
+    pub secrets: secrets::CallSecrets,
+    /// The turn was cancelled, or the call's time is over.
+    pub cancel: CancellationToken,
+    /// What takes effect when the call returns ok.
+    pub held: Held,
+    /// Where `progress.report` goes.
+    pub progress: Option<Arc<dyn Fn(String) + Send + Sync>>,
+    /// `progress.tools-changed` was called.
+    pub tools_changed: bool,
+    /// Shared by all calls.
+    pub services: Arc<Services>,
+}
+
+/// What was asked for and takes effect all together.
+#[derive(Default)]
+pub struct Held {
+    /// Of `state`.
+    pub state: state::Writes,
+    /// Of `gateway`, `connection` and `control`, in the order they were asked for.
+    pub effects: Vec<Effect>,
+}
+
+/// One held effect of a channel's call.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Of `gateway`.
+    Gateway(gateway::Effect),
+    /// Of `connection`.
+    Connection(connection::Effect),
+    /// Of `control`.
+    Control(control::Effect),
+}
+
+/// What the capabilities share: made once by `app`.
+pub struct Services {
+    /// The one way out.
+    pub http: http::Egress,
+    /// Processes.
+    pub shell: shell::Shell,
+    /// Reading of plugin state.
+    pub state: Arc<dyn state::StateReader>,
+    /// Reading for `gateway` and `control`.
+    pub conversations: Arc<dyn control::Conversations>,
+    /// Reading for `connection`.
+    pub connections: Arc<dyn connection::Connections>,
+    /// Where each capability call is noted.
+    pub ledger: Arc<dyn Ledger>,
+}
+
+/// One line of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// Who.
+    pub caller: Caller,
+    /// `http`, `shell`, …
+    pub capability: &'static str,
+    /// What, with secrets cut out: `GET api.example.org/v1`.
+    pub what: String,
+    /// It was allowed.
+    pub allowed: bool,
+}
+
+/// Takes notes; must not block and never fails towards the guest.
+pub trait Ledger: Send + Sync {
+    /// One note.
+    fn note(&self, entry: LedgerEntry);
+}
+
+/// What a host function works on.
+pub struct View<'a> {
+    /// The call that is served.
+    pub call: &'a mut Call,
+    /// The store's resources.
+    pub table: &'a mut ResourceTable,
+}
+
+/// For wasmtime: host functions take a [`View`].
+pub struct HasView;
+
+impl HasData for HasView {
+    type Data<'a> = View<'a>;
+}
+
+impl View<'_> {
+    /// Notes a capability call.
+    pub fn note(&self, capability: &'static str, what: impl Into<String>, allowed: bool) {
+        self.call.services.ledger.note(LedgerEntry {
+            caller: self.call.caller.clone(),
+            capability,
+            what: what.into(),
+            allowed,
+        });
+    }
+}
+
+impl crate::wit::types::Host for View<'_> {}
