@@ -1,0 +1,194 @@
+//! One named instance of a plugin: its grants, settings, secrets and limits, and the running of a call on it.
+//!
+//! The component is loaded at the first call, not before, so a plugin that nobody uses costs its table row. Each call
+//! is a fresh instance of the component.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::sync::{OnceCell, Semaphore};
+use tokio_util::sync::CancellationToken;
+use wasmtime::component::InstancePre;
+
+use super::Plugin;
+use crate::capability::{Call, Caller, Held, Services};
+use crate::grant::Grants;
+use crate::runtime::limits::Limits;
+use crate::runtime::state::HostState;
+use crate::runtime::{Budget, CallError, CallStore, Runtime};
+use crate::wit::role;
+
+/// Calls of one instance that live side by side; more wait.
+const LIVE_MAX: usize = 2048;
+
+/// What instances share.
+pub struct Host {
+    /// Runs guests.
+    pub runtime: Arc<Runtime>,
+    /// What capabilities work with.
+    pub services: Arc<Services>,
+}
+
+/// A plugin with a name, grants, settings, secrets and limits.
+pub struct Instance {
+    /// Unique within its role.
+    pub name: String,
+    /// What it is an instance of.
+    pub plugin: Arc<Plugin>,
+    /// What it may do.
+    pub grants: Arc<Grants>,
+    /// A JSON object.
+    pub settings: Arc<str>,
+    /// Shared by its calls.
+    pub secrets: Arc<crate::capability::secrets::InstanceSecrets>,
+    /// Of each call.
+    pub limits: Limits,
+    loaded: OnceCell<Loaded>,
+    live: Semaphore,
+}
+
+/// A linked component.
+pub struct Loaded {
+    pre: InstancePre<HostState>,
+    /// What it exports.
+    pub exports: Exports,
+}
+
+/// What a component exports, found by interface.
+pub struct Exports {
+    /// Role.
+    pub provider: Option<role::provider::GuestIndices>,
+    /// Role.
+    pub tools: Option<role::tools::GuestIndices>,
+    /// Role.
+    pub channel: Option<role::channel::GuestIndices>,
+    /// Ability.
+    pub outgoing: Option<role::outgoing::GuestIndices>,
+    /// Ability.
+    pub http_handler: Option<role::http_handler::GuestIndices>,
+    /// Ability.
+    pub attachments: Option<role::attachments::GuestIndices>,
+    /// Ability.
+    pub approvals: Option<role::approvals::GuestIndices>,
+    /// Ability.
+    pub observer: Option<role::observer::GuestIndices>,
+}
+
+/// Around one call.
+#[derive(Clone, Default)]
+pub struct Around {
+    /// Which of the contract's calls.
+    pub operation: &'static str,
+    /// The session that it serves.
+    pub session: Option<String>,
+    /// The turn that it serves.
+    pub turn: Option<String>,
+    /// Ends it.
+    pub cancel: CancellationToken,
+    /// Where progress goes.
+    pub progress: Option<crate::agent::ports::Progress>,
+}
+
+/// What a call left behind besides its answer.
+pub struct After {
+    /// What takes effect if the answer was ok.
+    pub held: Held,
+    /// `tools-changed` was called.
+    pub tools_changed: bool,
+}
+
+impl Instance {
+    /// Nothing is loaded yet.
+    pub fn new(
+        name: String,
+        plugin: Arc<Plugin>,
+        grants: Grants,
+        settings: Arc<str>,
+        secrets: Arc<crate::capability::secrets::InstanceSecrets>,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            name,
+            plugin,
+            grants: Arc::new(grants),
+            settings,
+            secrets,
+            limits,
+            loaded: OnceCell::new(),
+            live: Semaphore::new(LIVE_MAX),
+        }
+    }
+
+    /// The linked component, loaded now if need be.
+    pub async fn loaded(&self, runtime: &Arc<Runtime>) -> Result<&Loaded> {
+        self.loaded
+            .get_or_try_init(|| async {
+                let component = self.plugin.component(runtime).await?;
+                let capabilities: BTreeSet<String> = self.grants.iter().map(|(name, _)| name.to_string()).collect();
+                let linker = crate::runtime::linker::linker(runtime.engine(), &capabilities)
+                    .map_err(|error| anyhow::anyhow!("{error:#}"))?;
+                let pre = linker
+                    .instantiate_pre(&component)
+                    .map_err(|error| anyhow::anyhow!("{} cannot be linked: {error:#}", self.plugin.manifest.name))?;
+                Ok(Loaded { exports: Exports::of(&pre), pre })
+            })
+            .await
+    }
+
+    /// Runs one call in a fresh instance. What it held is returned and takes effect only if the caller says so.
+    pub async fn call<R>(
+        &self,
+        host: &Host,
+        around: Around,
+        time: Duration,
+        work: impl AsyncFnOnce(&mut CallStore, &wasmtime::component::Instance, &Exports) -> wasmtime::Result<R>,
+    ) -> Result<(R, After), CallError> {
+        let name = &self.plugin.manifest.name;
+        let trap = |reason: String| CallError::Trap { plugin: name.clone(), reason };
+        let loaded = self.loaded(&host.runtime).await.map_err(|error| trap(format!("{error:#}")))?;
+        let _live = self.live.acquire().await.map_err(|_| CallError::Cancelled)?;
+        let call = Call {
+            caller: Caller {
+                plugin: name.clone(),
+                instance: self.name.clone(),
+                digest: self.plugin.digest.clone(),
+                session: around.session,
+                turn: around.turn,
+                operation: around.operation,
+            },
+            grants: Arc::clone(&self.grants),
+            settings: Arc::clone(&self.settings),
+            secrets: crate::capability::secrets::CallSecrets::new(Arc::clone(&self.secrets)),
+            cancel: around.cancel.clone(),
+            held: Held::default(),
+            progress: around.progress,
+            tools_changed: false,
+            services: Arc::clone(&host.services),
+        };
+        let budget = Budget { limits: self.limits, time, cancel: around.cancel };
+        let data = HostState::new(call, self.limits);
+        let (answer, state) = host
+            .runtime
+            .run(name, &loaded.pre, data, budget, async |store, instance| work(store, instance, &loaded.exports).await)
+            .await?;
+        Ok((answer, After { held: state.call.held, tools_changed: state.call.tools_changed }))
+    }
+}
+
+impl Exports {
+    /// By interface.
+    pub fn of<S>(pre: &InstancePre<S>) -> Self {
+        Self {
+            provider: role::provider::GuestIndices::new(pre).ok(),
+            tools: role::tools::GuestIndices::new(pre).ok(),
+            channel: role::channel::GuestIndices::new(pre).ok(),
+            outgoing: role::outgoing::GuestIndices::new(pre).ok(),
+            http_handler: role::http_handler::GuestIndices::new(pre).ok(),
+            attachments: role::attachments::GuestIndices::new(pre).ok(),
+            approvals: role::approvals::GuestIndices::new(pre).ok(),
+            observer: role::observer::GuestIndices::new(pre).ok(),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Whether a plugin may work: what it asks for against what it was granted.
+//!
+//! Stock plugins are granted what they ask for, bound to the digests that were shipped. All else needs the person's
+//! word, in the config or by `plugin allow`; a plugin that asks for nothing with power works at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::Plugin;
+use super::manifest::{Manifest, Need};
+use crate::grant::Grants;
+use crate::runtime::linker::{CAPABILITIES, capability_of};
+
+/// What everyone has, or has by its role.
+const FREE: &[&str] = &["log", "settings", "state", "plugin", "types"];
+
+/// The person's words about one plugin or instance: capability → scope; and what is refused whatever else says yes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// Granted.
+    pub granted: BTreeMap<String, Vec<String>>,
+    /// Refused.
+    pub denied: BTreeSet<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It works, with these.
+    Ready(Grants),
+    /// It asks for more than it has.
+    Waiting(Vec<Need>),
+    /// It can't work, whatever is granted.
+    Refused(String),
+}
+
+/// Weighs a plugin's needs. `settings` fill in `{name}` in scopes; `own` tells which of them the person wrote.
+pub fn weigh(
+    plugin: &Plugin,
+    stock: bool,
+    words: &Words,
+    settings: &Map<String, Value>,
+    own: &BTreeSet<String>,
+) -> Standing {
+    let manifest = &plugin.manifest;
+    let needs = manifest.needs_by_capability();
+    if let Some(refused) = unlisted(plugin, &needs) {
+        return Standing::Refused(refused);
+    }
+    let mut scopes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut missing = Vec::new();
+    for need in &manifest.needs {
+        let asked = expanded(&need.scope, settings, own);
+        let granted = words.granted.get(&need.capability);
+        let denied = words.denied.contains(&need.capability);
+        let scope = match granted {
+            _ if denied => None,
+            Some(granted) => Some(meet(&asked, &expanded(granted, settings, own))),
+            // A channel's connections are what it is for, as long as it opens no process.
+            None if stock => Some(asked),
+            None => None,
+        };
+        match scope {
+            Some(scope) => {
+                scopes.entry(need.capability.clone()).or_default().extend(scope);
+            }
+            // Linked, and every call is denied: its scope is empty.
+            None if need.optional => {
+                scopes.entry(need.capability.clone()).or_default();
+            }
+            None => missing.push(need.clone()),
+        }
+    }
+    if !missing.is_empty() {
+        return Standing::Waiting(missing);
+    }
+    if plugin.shape.channel() {
+        scopes.entry("gateway".into()).or_default();
+        scopes.entry("connection".into()).or_default();
+    }
+    if !manifest.secrets.is_empty() {
+        scopes.entry("secrets".into()).or_default();
+    }
+    Standing::Ready(Grants::new(scopes))
+}
+
+/// An import that the manifest does not list is never linked; here is the sentence that says so.
+fn unlisted(plugin: &Plugin, needs: &BTreeMap<&str, &Need>) -> Option<String> {
+    for import in &plugin.shape.imports {
+        let Some(capability) = capability_of(import) else { continue };
+        let by_role = plugin.shape.channel() && matches!(capability, "gateway" | "connection");
+        let by_secret = capability == "secrets" && !plugin.manifest.secrets.is_empty();
+        // Records without functions have no power.
+        let records = import.starts_with("openpista:http/exchange@");
+        if FREE.contains(&capability) || by_role || by_secret || records {
+            continue;
+        }
+        if !CAPABILITIES.contains(&capability) {
+            return Some(format!("it imports {import}, which this host does not have"));
+        }
+        if !needs.contains_key(capability) {
+            return Some(format!(
+                "it imports {import}, but its manifest does not ask for {capability}: add it to `needs`"
+            ));
+        }
+    }
+    None
+}
+
+/// Both asked for and granted; `*` on one side takes what the other says.
+fn meet(asked: &[String], granted: &[String]) -> Vec<String> {
+    let covers = |set: &[String], item: &String| set.contains(item) || set.iter().any(|all| all == "*");
+    let mut scope: Vec<String> = asked.iter().filter(|item| covers(granted, item)).cloned().collect();
+    for item in granted {
+        if covers(asked, item) && !scope.contains(item) {
+            scope.push(item.clone());
+        }
+    }
+    scope
+}
+
+/// `{base-url}` becomes the host of that setting; one that the person wrote may lie in the local network.
+pub fn expanded(scope: &[String], settings: &Map<String, Value>, own: &BTreeSet<String>) -> Vec<String> {
+    scope
+        .iter()
+        .filter_map(|item| {
+            let Some(name) = item.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
+                return Some(item.clone());
+            };
+            let host = host_of(settings.get(name)?.as_str()?)?;
+            Some(if own.contains(name) { format!("lan:{host}") } else { host })
+        })
+        .collect()
+}
+
+/// `https://api.example.org/v1` → `api.example.org`; a port that is not the scheme's own stays.
+pub fn host_of(setting: &str) -> Option<String> {
+    match url::Url::parse(setting) {
+        Ok(url) if url.has_host() => {
+            let host = url.host_str()?;
+            Some(url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}")))
+        }
+        _ if !setting.is_empty() && !setting.contains(['/', ' ']) => Some(setting.to_string()),
+        _ => None,
+    }
+}
+
+/// Whether a grant that was given to one version still covers another: it asks for no more.
+pub fn asks_no_more(before: &Manifest, now: &Manifest) -> bool {
+    now.needs.iter().all(|need| {
+        before.needs.iter().any(|had| {
+            had.capability == need.capability
+                && need.scope.iter().all(|item| had.scope.contains(item) || had.scope.iter().any(|all| all == "*"))
+        })
+    }) && now.secrets.iter().all(|secret| {
+        before
+            .secrets
+            .iter()
+            .any(|had| had.name == secret.name && secret.uses.iter().all(|usage| had.uses.contains(usage)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(items: &[&str]) -> Vec<String> {
+        items.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_scope_is_what_was_asked_for_and_granted() {
+        assert_eq!(meet(&strings(&["a", "b"]), &strings(&["b", "c"])), strings(&["b"]));
+        assert_eq!(meet(&strings(&["a", "b"]), &strings(&["*"])), strings(&["a", "b"]));
+        assert_eq!(meet(&strings(&["*"]), &strings(&["ls"])), strings(&["ls"]));
+        assert_eq!(meet(&strings(&["*"]), &strings(&["*"])), strings(&["*"]));
+        assert_eq!(meet(&strings(&["a"]), &strings(&["c"])), strings(&[]));
+    }
+
+    #[test]
+    fn a_setting_in_a_scope_becomes_its_host_and_only_a_persons_own_may_be_local() {
+        let settings: Map<String, Value> =
+            serde_json::from_str(r#"{"base-url":"http://10.0.0.2:8080/v1","other":"https://api.example.org/v1"}"#)
+                .unwrap();
+        let own = BTreeSet::from(["base-url".to_string()]);
+        let scope = expanded(&strings(&["{base-url}", "{other}", "{gone}", "x.org"]), &settings, &own);
+        assert_eq!(scope, strings(&["lan:10.0.0.2:8080", "api.example.org", "x.org"]));
+    }
+}

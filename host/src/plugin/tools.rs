@@ -1,0 +1,193 @@
+//! All tools of all plugins as the agent's [`Toolbox`] port.
+//!
+//! The list is asked for when the plugins change, not at each round; a plugin whose `definitions` fails keeps its last
+//! list. A tool's name is unique in the host: the first instance, by name, has it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use super::convert;
+use super::instance::{Around, Host, Instance};
+use super::registry::{Registry, RoleKind};
+use crate::agent::ports::{Invocation, Progress, ToolError, Toolbox};
+use crate::message::{Content, ToolDefinition};
+use crate::wit::role::tools as wit;
+
+const DEFINITIONS: Duration = Duration::from_secs(30);
+/// The turn's clock and the running time end a call; this ends one that nobody waits for.
+const CALL: Duration = Duration::from_secs(3600);
+const TOOLS_MAX: usize = 256;
+const LIST_MAX: usize = 1 << 20;
+
+/// The tools on offer.
+pub struct PluginTools {
+    registry: Arc<Registry>,
+    table: RwLock<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    definitions: Arc<[ToolDefinition]>,
+    owners: HashMap<String, Arc<Instance>>,
+    last: BTreeMap<String, (String, Vec<ToolDefinition>)>,
+    clashes: Vec<String>,
+}
+
+fn missing() -> wasmtime::Error {
+    wasmtime::Error::msg("it has no tools")
+}
+
+impl PluginTools {
+    /// Empty until `refresh`.
+    pub fn new(registry: Arc<Registry>) -> Self {
+        Self { registry, table: RwLock::default() }
+    }
+
+    /// Tools that are hidden because another plugin has their name, in words.
+    pub fn clashes(&self) -> Vec<String> {
+        self.table.read().map(|table| table.clashes.clone()).unwrap_or_default()
+    }
+
+    /// The instance that has a tool.
+    pub fn owner(&self, tool: &str) -> Option<Arc<Instance>> {
+        self.table.read().ok()?.owners.get(tool).cloned()
+    }
+
+    /// Asks every tools instance again. `fresh` names one whose list may have changed though its file did not.
+    pub async fn refresh(&self, fresh: Option<&str>) {
+        let snapshot = self.registry.snapshot();
+        let last = self.table.read().map(|table| table.last.clone()).unwrap_or_default();
+        let mut table = Table::default();
+        let mut all = Vec::new();
+        for instance in snapshot.of(RoleKind::Tools) {
+            // Digest, settings and grants decide the list.
+            let key = format!("{} {} {:?}", instance.plugin.digest, instance.settings, instance.grants);
+            let known = last.get(&instance.name).filter(|(old, _)| *old == key && fresh != Some(&instance.name));
+            let definitions = match known {
+                Some((_, definitions)) => definitions.clone(),
+                None => match definitions(self.registry.host(), instance).await {
+                    Ok(definitions) => definitions,
+                    Err(why) => {
+                        tracing::warn!("the tools of {} are not known: {why}", instance.name);
+                        last.get(&instance.name).map(|(_, definitions)| definitions.clone()).unwrap_or_default()
+                    }
+                },
+            };
+            for definition in &definitions {
+                if let Some(first) = table.owners.get(&definition.name) {
+                    let name = &definition.name;
+                    table.clashes.push(format!("{name} of {} is hidden: {} has that name", instance.name, first.name));
+                    continue;
+                }
+                table.owners.insert(definition.name.clone(), Arc::clone(instance));
+                all.push(definition.clone());
+            }
+            table.last.insert(instance.name.clone(), (key, definitions));
+        }
+        for clash in &table.clashes {
+            tracing::warn!("{clash}");
+        }
+        table.definitions = all.into();
+        if let Ok(mut current) = self.table.write() {
+            *current = table;
+        }
+    }
+}
+
+/// What one instance offers, checked.
+async fn definitions(host: &Host, instance: &Arc<Instance>) -> Result<Vec<ToolDefinition>, String> {
+    let around = Around { operation: "tools.definitions", ..Around::default() };
+    let (answer, _) = instance
+        .call(host, around, DEFINITIONS, async |store, live, exports| {
+            let guest = exports.tools.as_ref().ok_or_else(missing)?.load(&mut *store, live)?;
+            guest.call_definitions(store).await
+        })
+        .await
+        .map_err(|error| error.to_string())?;
+    let list = answer.map_err(|error| format!("{:?}", convert::tool_error_in(error)))?;
+    let size: usize = list.iter().map(|tool| tool.name.len() + tool.description.len() + tool.parameters.len()).sum();
+    if list.len() > TOOLS_MAX || size > LIST_MAX {
+        return Err(format!("it offers {} tools of {size} bytes; {TOOLS_MAX} tools and 1 MiB are allowed", list.len()));
+    }
+    let (good, bad): (Vec<_>, Vec<_>) = list.into_iter().map(convert::definition_in).partition(is_good);
+    for tool in bad {
+        tracing::warn!("a tool of {} is left out: its name or schema is broken: {:?}", instance.name, tool.name);
+    }
+    Ok(good)
+}
+
+fn is_good(tool: &ToolDefinition) -> bool {
+    let name = !tool.name.is_empty()
+        && tool.name.len() <= 128
+        && tool.name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+    let schema = serde_json::from_str::<serde_json::Value>(&tool.parameters)
+        .is_ok_and(|schema| schema.is_object() && jsonschema::validator_for(&schema).is_ok());
+    name && schema
+}
+
+#[async_trait]
+impl Toolbox for PluginTools {
+    fn definitions(&self) -> Arc<[ToolDefinition]> {
+        self.table.read().map(|table| Arc::clone(&table.definitions)).unwrap_or_default()
+    }
+
+    async fn call(
+        &self,
+        invocation: Invocation,
+        progress: Progress,
+        cancel: CancellationToken,
+    ) -> Result<Vec<Content>, ToolError> {
+        let Some(instance) = self.owner(&invocation.name) else {
+            return Err(ToolError::Other(format!("the tool {} is gone: its plugin was removed", invocation.name)));
+        };
+        let around = Around {
+            operation: "tools.call",
+            session: Some(invocation.session.clone()),
+            turn: Some(invocation.turn.clone()),
+            cancel: cancel.clone(),
+            progress: Some(progress),
+        };
+        let request = wit::Invocation {
+            id: invocation.id,
+            name: invocation.name,
+            arguments: invocation.arguments,
+            session: invocation.session,
+        };
+        // The guest ends with the turn, and so does what it started, even if nobody waits for the answer any more.
+        let host = self.registry.host();
+        let done = instance
+            .call(host, around, CALL, async |store, live, exports| {
+                let guest = exports.tools.as_ref().ok_or_else(missing)?.load(&mut *store, live)?;
+                guest.call_call(store, &request).await
+            })
+            .await;
+        let (answer, after) = match done {
+            Ok(done) => done,
+            Err(crate::runtime::CallError::Cancelled) => return Err(ToolError::Cancelled),
+            Err(error @ crate::runtime::CallError::TimedOut { .. }) => {
+                tracing::warn!("{error}");
+                return Err(ToolError::TimedOut);
+            }
+            Err(error) => {
+                tracing::warn!("{error}");
+                return Err(ToolError::Other(error.to_string()));
+            }
+        };
+        let content = answer.map_err(convert::tool_error_in)?;
+        if !after.held.state.is_empty() {
+            host.services
+                .state
+                .commit(&instance.name, after.held.state)
+                .await
+                .map_err(|error| ToolError::Other(format!("what the tool wanted to keep was not stored: {error:#}")))?;
+        }
+        if after.tools_changed {
+            self.refresh(Some(&instance.name)).await;
+        }
+        Ok(content.into_iter().map(convert::content_in).collect())
+    }
+}
