@@ -13,7 +13,8 @@ use crate::step::{Done, Run, say};
 use crate::workspace::Workspace;
 
 const TARGET: &str = "wasm32-wasip2";
-const PROFILE: &str = "guest";
+/// The profile of Cargo.toml that guests are built with.
+pub const PROFILE: &str = "guest";
 /// Names what the last build put into a folder, so that a guest that is gone takes its file with it.
 const LIST: &str = ".built";
 

@@ -172,10 +172,15 @@ fn skills(workspace: &Workspace) -> Result<Done> {
     let component = |at: &str| {
         Run::cargo(&workspace.root().join(at))
             .env("PATH", &path)
-            .env("CARGO_TARGET_DIR", workspace.target().join("skills"))
-            .args(["component", "build", "--release"])
+            .args(["component", "build"])
     };
-    component("skills/hello-wasm").run()?;
-    component("components/tool-shell").run()?;
+    let target = workspace.target().join("skills");
+    component("skills/hello-wasm")
+        .env("CARGO_TARGET_DIR", target)
+        .arg("--release")
+        .run()?;
+    component("components/tool-shell")
+        .args(["--profile", guests::PROFILE])
+        .run()?;
     Ok(Done::Yes)
 }
