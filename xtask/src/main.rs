@@ -1,1 +1,219 @@
-fn main() {}
+//! Builds, runs and tests openpista-host: `cargo xtask COMMAND`.
+//!
+//! `step` says what happens and how long it took, `workspace` knows where things are, and one module per command does
+//! the work: `setup` installs, `guests` builds the components, `flatten` writes the contract as one file, `test` checks.
+#![expect(clippy::print_stdout, reason = "a build tool talks on standard output")]
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use setup::Permission;
+use step::{Done, Report, Run, Step, say};
+use workspace::Workspace;
+
+mod flatten;
+mod guests;
+mod setup;
+mod skips;
+mod step;
+mod test;
+mod workspace;
+
+const HELP: &str = "\
+Builds, runs and tests openpista-host.
+
+    cargo xtask COMMAND
+
+Start here
+    run [-- ARGS]     build all and start the daemon; ARGS go to `openpista-host run`
+    test [CHECK…]     everything that must hold, or only the checks named; installs what it needs
+
+Building
+    build [NAME…]     the components and the host (debug), or only the components named
+    build --release   one binary with the components inside: target/release/openpista-host
+    flatten           write wit/flat/openpista.wit anew from wit/; --check only compares
+    setup             install what building and testing need; --sudo: system packages, too, when not root
+
+Checking
+    check             the quick checks: format, contract, clippy
+    soak              the long tests: crashes and load, many times over
+
+The checks of `test`
+";
+
+fn main() -> ExitCode {
+    match run(std::env::args().skip(1).collect()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn help() -> String {
+    let mut text = HELP.to_string();
+    for (name, does) in test::CHECKS {
+        text.push_str(&format!("    {name:17} {does}\n"));
+    }
+    text
+}
+
+/// True if all went well; what did not is on the screen by then.
+fn run(mut arguments: Vec<String>) -> Result<bool> {
+    let command = if arguments.is_empty() {
+        "help".to_string()
+    } else {
+        arguments.remove(0)
+    };
+    if arguments
+        .iter()
+        .take_while(|argument| *argument != "--")
+        .any(|a| a == "--help" || a == "-h")
+    {
+        say(&help());
+        return Ok(true);
+    }
+    let workspace = Workspace::find()?;
+    let mut report = Report::new();
+    match command.as_str() {
+        "help" | "--help" | "-h" => {
+            say(&help());
+            return Ok(true);
+        }
+        "setup" => {
+            let permission = Permission {
+                sudo: flag(&mut arguments, "--sudo"),
+            };
+            none_left("setup", &arguments)?;
+            if setup::rust(&workspace, &mut report) {
+                setup::tests(&workspace, permission, &mut report);
+            }
+        }
+        "run" => return start(&workspace, arguments, &mut report),
+        "build" => {
+            let release = flag(&mut arguments, "--release");
+            build(&workspace, release, &arguments, &mut report)?;
+        }
+        "test" if arguments.is_empty() => test::all(&workspace, Permission::default(), &mut report)?,
+        "test" => test::checks(&workspace, &arguments, &mut report)?,
+        "check" => {
+            none_left("check", &arguments)?;
+            test::checks(&workspace, &test::QUICK.map(str::to_string), &mut report)?;
+        }
+        "soak" => {
+            none_left("soak", &arguments)?;
+            test::soak(&workspace, &mut report)?;
+        }
+        "flatten" => {
+            let only_check = flag(&mut arguments, "--check");
+            none_left("flatten", &arguments)?;
+            return flat(&workspace, only_check);
+        }
+        unknown => bail!("there is no command `{unknown}`; `cargo xtask help` lists them"),
+    }
+    Ok(report.finish())
+}
+
+/// Takes a flag out of the arguments.
+fn flag(arguments: &mut Vec<String>, name: &str) -> bool {
+    let before = arguments.len();
+    arguments.retain(|argument| argument != name);
+    arguments.len() < before
+}
+
+fn none_left(command: &str, arguments: &[String]) -> Result<()> {
+    match arguments.first() {
+        Some(argument) => bail!("`{command}` takes no `{argument}`; `cargo xtask help` says what it takes"),
+        None => Ok(()),
+    }
+}
+
+fn flat(workspace: &Workspace, only_check: bool) -> Result<bool> {
+    let path = flatten::destination(&workspace.wit());
+    if only_check {
+        flatten::check(&workspace.wit())?;
+        say(&format!("{} is in step with wit/", path.display()));
+    } else if flatten::write(&workspace.wit())? {
+        say(&format!("wrote {}", path.display()));
+    } else {
+        say(&format!("{} was up to date", path.display()));
+    }
+    Ok(true)
+}
+
+/// The components, then the host. With names, only those components.
+fn build(workspace: &Workspace, release: bool, names: &[String], report: &mut Report) -> Result<()> {
+    if let Some(option) = names.iter().find(|name| name.starts_with('-')) {
+        bail!("`build` takes no `{option}`; `cargo xtask help` says what it takes");
+    }
+    if release && !names.is_empty() {
+        bail!("a release holds all components: `cargo xtask build --release` takes no names");
+    }
+    if !setup::rust(workspace, report) {
+        return Ok(());
+    }
+    let alone = ["cargo xtask build", &names.join(" ")]
+        .join(" ")
+        .trim_end()
+        .to_string();
+    let step = Step {
+        name: "components",
+        does: "builds them for WebAssembly, into plugins/".into(),
+        alone,
+    };
+    if !report.step(step, || guests::build_components(workspace, names)) || !names.is_empty() {
+        return Ok(());
+    }
+    let (does, alone, arguments): (&str, &str, &[&str]) = if release {
+        let does = "builds the release with the components inside; this takes several minutes";
+        (
+            does,
+            "cargo xtask build --release",
+            &["build", "--release", "--package", "openpista-host"],
+        )
+    } else {
+        let does =
+            "builds it; the first time this takes several minutes, as the WebAssembly compiler is in it";
+        (
+            does,
+            "cargo xtask build",
+            &["build", "--package", "openpista-host"],
+        )
+    };
+    report.step(
+        Step {
+            name: "host",
+            does: does.into(),
+            alone: alone.into(),
+        },
+        || {
+            if release {
+                guests::refuse_empty(workspace)?;
+            }
+            Run::cargo(workspace.root()).args(arguments).run()?;
+            Ok(Done::Yes)
+        },
+    );
+    Ok(())
+}
+
+/// Builds all and becomes the daemon.
+fn start(workspace: &Workspace, mut arguments: Vec<String>, report: &mut Report) -> Result<bool> {
+    if arguments.first().is_some_and(|argument| argument == "--") {
+        arguments.remove(0);
+    }
+    build(workspace, false, &[], report)?;
+    if !report.finish() {
+        return Ok(false);
+    }
+    let host = workspace.target().join("debug/openpista-host");
+    Run::new(workspace.root(), host)
+        .env("OPENPISTA_STOCK", workspace.plugins())
+        .arg("run")
+        .args(arguments)
+        .become_it()?;
+    Ok(true)
+}

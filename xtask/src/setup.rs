@@ -1,0 +1,277 @@
+//! Installs what building and testing need. Everything that is already there is left alone.
+//!
+//! Programs and npm packages go below `target/`, so that nothing of a person's own set-up changes and removing `target/`
+//! removes them. Only Rust's targets (by rustup) and system packages (by apt, as root or with `--sudo`) are installed
+//! outside.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use crate::step::{Done, Report, Run, Step, say};
+use crate::workspace::{Workspace, program};
+
+/// Cargo subcommands that are built from source: name and version.
+const TOOLS: [(&str, &str); 2] = [("cargo-component", "0.21.1"), ("cargo-deny", "0.20.2")];
+/// The oldest Node.js that the npm packages of the tests run on.
+const NODE: u32 = 20;
+const CHROMIUM: [&str; 4] = [
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+];
+
+/// What may be installed where.
+#[derive(Clone, Copy, Default)]
+pub struct Permission {
+    /// System packages are installed with sudo when we are not root.
+    pub sudo: bool,
+}
+
+/// A Chromium for the tests of the web chat, if there is one.
+pub fn chromium() -> Option<PathBuf> {
+    program(&CHROMIUM)
+}
+
+/// Rust's targets and components, as `rust-toolchain.toml` lists them. False: nothing can be built.
+pub fn rust(workspace: &Workspace, report: &mut Report) -> bool {
+    let step = Step {
+        name: "targets",
+        does: "Rust's WebAssembly targets, rustfmt and clippy, as rust-toolchain.toml lists them".into(),
+        alone: "cargo xtask setup".into(),
+    };
+    report.step(step, || install_rust(workspace))
+}
+
+/// All that the tests need beyond Rust. What cannot be installed is reported; the tests that need it fail or skip.
+pub fn tests(workspace: &Workspace, permission: Permission, report: &mut Report) {
+    let step = |name, does: &str| Step {
+        name,
+        does: does.into(),
+        alone: "cargo xtask setup".into(),
+    };
+    report.step(
+        step(
+            "packages",
+            "system packages that the tests use: a browser, a terminal, Node.js",
+        ),
+        || install_packages(workspace, permission),
+    );
+    for (name, version) in TOOLS {
+        report.step(
+            step(name, &format!("version {version} into target/tools")),
+            || install_tool(workspace, name, version),
+        );
+    }
+    report.step(
+        step(
+            "npm",
+            "the fake model server and the browser driver of the tests, into target/npm",
+        ),
+        || install_npm(workspace),
+    );
+}
+
+fn install_rust(workspace: &Workspace) -> Result<Done> {
+    let path = workspace.root().join("rust-toolchain.toml");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let wanted = Toolchain::parse(&text).with_context(|| format!("cannot read {}", path.display()))?;
+
+    let sysroot = Run::new(workspace.root(), "rustc")
+        .args(["--print", "sysroot"])
+        .output()?;
+    let sysroot = PathBuf::from(sysroot.trim());
+    let targets: Vec<String> = wanted
+        .targets
+        .into_iter()
+        .filter(|target| !sysroot.join("lib/rustlib").join(target).is_dir())
+        .collect();
+    let programs = |component: &str| {
+        if component == "clippy" {
+            "cargo-clippy".to_string()
+        } else {
+            component.to_string()
+        }
+    };
+    let components: Vec<String> = wanted
+        .components
+        .into_iter()
+        .filter(|component| !sysroot.join("bin").join(programs(component)).is_file())
+        .collect();
+    if targets.is_empty() && components.is_empty() {
+        return Ok(Done::Skipped("already there".into()));
+    }
+    if program(&["rustup"]).is_none() {
+        let missing = [targets, components].concat().join(", ");
+        bail!(
+            "this Rust lacks {missing}, and there is no rustup to add them: install Rust from https://rustup.rs"
+        );
+    }
+    if !targets.is_empty() {
+        Run::new(workspace.root(), "rustup")
+            .args(["target", "add"])
+            .args(targets)
+            .run()?;
+    }
+    if !components.is_empty() {
+        Run::new(workspace.root(), "rustup")
+            .args(["component", "add"])
+            .args(components)
+            .run()?;
+    }
+    Ok(Done::Yes)
+}
+
+/// What `rust-toolchain.toml` asks for.
+#[derive(Debug, PartialEq)]
+struct Toolchain {
+    targets: Vec<String>,
+    components: Vec<String>,
+}
+
+impl Toolchain {
+    fn parse(text: &str) -> Result<Self> {
+        let table: toml::Table = text.parse()?;
+        let toolchain = table.get("toolchain").context("there is no [toolchain]")?;
+        let names = |key: &str| -> Vec<String> {
+            let list = toolchain.get(key).and_then(toml::Value::as_array);
+            list.into_iter()
+                .flatten()
+                .filter_map(toml::Value::as_str)
+                .map(str::to_string)
+                .collect()
+        };
+        Ok(Self {
+            targets: names("targets"),
+            components: names("components"),
+        })
+    }
+}
+
+fn install_packages(workspace: &Workspace, permission: Permission) -> Result<Done> {
+    let mut missing = Vec::new();
+    if chromium().is_none() {
+        missing.push("chromium");
+    }
+    if program(&["tmux"]).is_none() {
+        missing.push("tmux");
+    }
+    if node(workspace).is_none_or(|major| major < NODE) {
+        missing.push("nodejs");
+    }
+    if program(&["npm"]).is_none() {
+        missing.push("npm");
+    }
+    if missing.is_empty() {
+        return Ok(Done::Skipped("already there".into()));
+    }
+
+    let names = missing.join(" ");
+    if program(&["apt-get"]).is_none() {
+        return Ok(Done::Skipped(format!(
+            "without {names}, as there is no apt here: tests that need them skip"
+        )));
+    }
+    let root = Run::new(workspace.root(), "id").arg("-u").output()?.trim() == "0";
+    if !root && !permission.sudo {
+        return Ok(Done::Skipped(format!(
+            "without {names}: `cargo xtask setup --sudo` installs them"
+        )));
+    }
+    let apt = || {
+        let run = if root {
+            Run::new(workspace.root(), "env")
+        } else {
+            Run::new(workspace.root(), "sudo").arg("env")
+        };
+        run.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"])
+    };
+    apt().args(["update", "--quiet"]).run()?;
+    apt()
+        .args(["install", "--quiet", "--yes", "--no-install-recommends"])
+        .args(missing)
+        .run()?;
+    Ok(Done::Yes)
+}
+
+/// The major version of Node.js, if there is one.
+fn node(workspace: &Workspace) -> Option<u32> {
+    let version = Run::new(workspace.root(), "node")
+        .arg("--version")
+        .output()
+        .ok()?;
+    version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
+}
+
+fn install_tool(workspace: &Workspace, name: &str, version: &str) -> Result<Done> {
+    let program = workspace.tool(name);
+    if program.is_file() {
+        let found = Run::new(workspace.root(), &program).arg("--version").output()?;
+        if found.split_whitespace().any(|word| word == version) {
+            return Ok(Done::Skipped("already there".into()));
+        }
+    }
+    say("  it is built from source, which takes some minutes, once");
+    // One target folder: what the tools have in common is compiled once. Debug: they run for seconds.
+    Run::cargo(workspace.root())
+        .env("CARGO_TARGET_DIR", workspace.target().join("tools-build"))
+        .args(["install", "--debug", "--locked", "--force", "--root"])
+        .arg(workspace.tools())
+        .arg(format!("{name}@{version}"))
+        .run()?;
+    Ok(Done::Yes)
+}
+
+fn install_npm(workspace: &Workspace) -> Result<Done> {
+    match node(workspace) {
+        Some(major) if major >= NODE => {}
+        Some(major) => {
+            return Ok(Done::Skipped(format!(
+                "Node.js here is {major}, the packages need {NODE}: tests that use them skip"
+            )));
+        }
+        None => {
+            return Ok(Done::Skipped(
+                "there is no Node.js: tests that use the packages skip".into(),
+            ));
+        }
+    }
+    let npm = workspace.npm();
+    fs::create_dir_all(&npm).with_context(|| format!("cannot make {}", npm.display()))?;
+    let mut same = npm.join("node_modules/.package-lock.json").is_file();
+    for file in ["package.json", "package-lock.json"] {
+        let from = workspace.npm_manifest().join(file);
+        let wanted = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
+        let to = npm.join(file);
+        if fs::read(&to).is_ok_and(|found| found == wanted) {
+            continue;
+        }
+        same = false;
+        fs::write(&to, wanted).with_context(|| format!("cannot write {}", to.display()))?;
+    }
+    if same {
+        return Ok(Done::Skipped("already there".into()));
+    }
+    // `ci` takes exactly what the lock file says, and no package runs code of its own.
+    Run::new(&npm, "npm")
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+        .run()?;
+    Ok(Done::Yes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_toolchain_file_lists_targets_and_components() {
+        let text = "[toolchain]\nchannel = \"1\"\ntargets = [\"wasm32-wasip2\"]\ncomponents = [\"clippy\"]\n";
+        let wanted = Toolchain {
+            targets: vec!["wasm32-wasip2".into()],
+            components: vec!["clippy".into()],
+        };
+        assert_eq!(Toolchain::parse(text).unwrap(), wanted);
+    }
+}

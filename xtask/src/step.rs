@@ -1,0 +1,261 @@
+//! Steps and the commands they run: what is going on is said before it starts, its output streams on, and a table with
+//! the time of each step ends the report.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// What a step is called, what it does, and how to run it alone.
+pub struct Step {
+    pub name: &'static str,
+    pub does: String,
+    pub alone: String,
+}
+
+/// How a step that did not fail ended.
+pub enum Done {
+    Yes,
+    /// Nothing had to be done, or it could not be: the reason stands in the table.
+    Skipped(String),
+}
+
+enum Outcome {
+    Done,
+    Skipped(String),
+    Failed(String),
+}
+
+/// The steps that ran, in order.
+pub struct Report {
+    rows: Vec<(Step, Duration, Outcome)>,
+    started: Instant,
+}
+
+impl Report {
+    pub fn new() -> Self {
+        Self {
+            rows: Vec::new(),
+            started: Instant::now(),
+        }
+    }
+
+    /// Runs one step. False if it failed: the caller decides whether the next ones make sense.
+    pub fn step(&mut self, step: Step, work: impl FnOnce() -> Result<Done>) -> bool {
+        say(&format!("\n{} {}: {}", bold("▶"), bold(step.name), step.does));
+        let started = Instant::now();
+        let outcome = match work() {
+            Ok(Done::Yes) => Outcome::Done,
+            Ok(Done::Skipped(reason)) => {
+                say(&format!("  {reason}"));
+                Outcome::Skipped(reason)
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                say(&format!("  {} {error}", bold("failed:")));
+                Outcome::Failed(error)
+            }
+        };
+        let went_well = !matches!(outcome, Outcome::Failed(_));
+        self.rows.push((step, started.elapsed(), outcome));
+        went_well
+    }
+
+    /// Prints the table and what failed. True if nothing did.
+    pub fn finish(&self) -> bool {
+        say(&self.table());
+        let mut well = true;
+        for (step, _, outcome) in &self.rows {
+            if let Outcome::Failed(error) = outcome {
+                well = false;
+                say(&format!("{} failed: {error}", bold(step.name)));
+                say(&format!("  to run it alone: {}\n", step.alone));
+            }
+        }
+        well
+    }
+
+    fn table(&self) -> String {
+        let width = self
+            .rows
+            .iter()
+            .map(|(step, ..)| step.name.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max(8);
+        let mut text = String::from("\n");
+        for (step, time, outcome) in &self.rows {
+            let note = match outcome {
+                Outcome::Done => "",
+                Outcome::Skipped(reason) => reason,
+                Outcome::Failed(_) => "FAILED",
+            };
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                text,
+                "{}",
+                format!("  {:width$}  {:>10}  {note}", step.name, shown(*time)).trim_end()
+            );
+        }
+        let _ = writeln!(
+            text,
+            "  {:width$}  {:>10}",
+            "together",
+            shown(self.started.elapsed())
+        );
+        text
+    }
+}
+
+/// A time as a person reads it: `0.4 s`, `12 s`, `3 min 05 s`.
+pub fn shown(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds < 10.0 {
+        format!("{seconds:.1} s")
+    } else if seconds < 60.0 {
+        format!("{seconds:.0} s")
+    } else {
+        format!("{} min {:02} s", time.as_secs() / 60, time.as_secs() % 60)
+    }
+}
+
+/// One line on standard output, at once: the next thing may take minutes.
+pub fn say(line: &str) {
+    println!("{line}");
+    // A closed pipe shows at the next write; there is nobody to tell here.
+    let _ = std::io::stdout().flush();
+}
+
+fn bold(text: &str) -> String {
+    if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        format!("\x1b[1m{text}\x1b[0m")
+    } else {
+        text.to_string()
+    }
+}
+
+/// A command that is shown before it runs.
+pub struct Run {
+    command: Command,
+    environment: Vec<(String, OsString)>,
+}
+
+impl Run {
+    /// In the folder `at`.
+    pub fn new(at: &Path, program: impl AsRef<OsStr>) -> Self {
+        let mut command = Command::new(program);
+        command.current_dir(at);
+        Self {
+            command,
+            environment: Vec::new(),
+        }
+    }
+
+    /// `cargo` in the folder `at`; the toolchain is the one that runs us.
+    pub fn cargo(at: &Path) -> Self {
+        Self::new(at, "cargo")
+    }
+
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, &value);
+        self.environment
+            .push((name.to_string(), value.as_ref().to_os_string()));
+        self
+    }
+
+    /// Shows the command and runs it with our input and output. An exit code that is not 0 is an error.
+    pub fn run(mut self) -> Result<()> {
+        say(&format!("  $ {}", self.line()));
+        let status = self.command.status().with_context(|| self.cannot_start())?;
+        if !status.success() {
+            bail!("`{}` ended with {status}", self.line());
+        }
+        Ok(())
+    }
+
+    /// Runs the command without showing it and returns what it printed.
+    pub fn output(mut self) -> Result<String> {
+        let output = self
+            .command
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| self.cannot_start())?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("`{}` ended with {}: {}", self.line(), output.status, said.trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Runs the command without output, for at most `limit`. False if it failed or was still running then.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a child process can only be polled, and nothing else runs here"
+    )]
+    pub fn succeeds_within(mut self, limit: Duration) -> Result<bool> {
+        say(&format!("  $ {}", self.line()));
+        let quiet = self
+            .command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let mut child = quiet.spawn().with_context(|| self.cannot_start())?;
+        let started = Instant::now();
+        while started.elapsed() < limit {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status.success());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        child.kill()?;
+        child.wait()?;
+        Ok(false)
+    }
+
+    /// Becomes the command. Returns only if it cannot be started.
+    pub fn become_it(mut self) -> Result<()> {
+        use std::os::unix::process::CommandExt as _;
+        say(&format!("  $ {}\n", self.line()));
+        let error = self.command.exec();
+        Err(error).with_context(|| self.cannot_start())
+    }
+
+    /// As it would be typed.
+    fn line(&self) -> String {
+        let environment = self
+            .environment
+            .iter()
+            .map(|(name, value)| format!("{name}={}", quoted(value)));
+        let words = std::iter::once(self.command.get_program())
+            .chain(self.command.get_args())
+            .map(quoted);
+        environment.chain(words).collect::<Vec<_>>().join(" ")
+    }
+
+    fn cannot_start(&self) -> String {
+        format!("cannot start `{}`", self.command.get_program().to_string_lossy())
+    }
+}
+
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    if word.is_empty() || word.contains(|c: char| c.is_whitespace() || "'\"$*;&|<>()".contains(c)) {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    } else {
+        word.into_owned()
+    }
+}
