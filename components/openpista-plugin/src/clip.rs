@@ -117,7 +117,10 @@ impl Clip {
         }
         // The mark is written with the largest count it can show, so that its length is known before the real count.
         let longest = mark(total);
-        let Some(room) = budget.checked_sub(longest.chars().count()).filter(|room| *room > 0) else {
+        let Some(room) = budget
+            .checked_sub(longest.chars().count())
+            .filter(|room| *room > 0)
+        else {
             return self.head.chars().take(budget).collect();
         };
         let front = room.div_ceil(2);
@@ -134,7 +137,11 @@ impl Clip {
         }
         // `tail` is shorter than asked for only while nothing was dropped, so `head` goes before it without a gap.
         let more = count - self.tail_chars;
-        let mut text: String = self.head.chars().skip(self.head_chars.saturating_sub(more)).collect();
+        let mut text: String = self
+            .head
+            .chars()
+            .skip(self.head_chars.saturating_sub(more))
+            .collect();
         text.push_str(&self.tail);
         text
     }
