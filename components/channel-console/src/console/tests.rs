@@ -1,0 +1,396 @@
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::bindings::exports::openpista::plugin::channel::{Opened, Reply, Source};
+use crate::bindings::openpista::types::types::{Media, Usage};
+
+/// Plays the host: keeps what the console does.
+#[derive(Default)]
+struct Stage {
+    screen: RefCell<String>,
+    submitted: RefCell<Vec<Inbound>>,
+    decided: RefCell<Vec<(String, String, Decision)>>,
+    waiting: RefCell<Vec<Approval>>,
+    state: RefCell<BTreeMap<String, String>>,
+    tags: RefCell<Vec<(ConnectionId, String)>>,
+}
+
+impl Host for Stage {
+    fn submit(&self, message: Inbound) -> Result<(), Error> {
+        self.submitted.borrow_mut().push(message);
+        Ok(())
+    }
+    fn decide(&self, approval: &str, by: &Sender, decision: Decision) -> Result<(), Error> {
+        let mut waiting = self.waiting.borrow_mut();
+        let before = waiting.len();
+        waiting.retain(|open| open.id != approval);
+        if waiting.len() == before {
+            return Err(Error::NotFound("no such approval".into()));
+        }
+        self.decided
+            .borrow_mut()
+            .push((approval.into(), by.id.clone(), decision));
+        Ok(())
+    }
+    fn waiting(&self) -> Result<Vec<Approval>, Error> {
+        Ok(self.waiting.borrow().clone())
+    }
+    fn tag(&self, connection: ConnectionId, tag: &str) -> Result<(), Error> {
+        self.tags.borrow_mut().push((connection, tag.into()));
+        Ok(())
+    }
+    fn print(&self, text: &str) -> Result<(), Error> {
+        self.screen.borrow_mut().push_str(text);
+        Ok(())
+    }
+    fn get(&self, key: &str) -> Result<Option<String>, Error> {
+        Ok(self.state.borrow().get(key).cloned())
+    }
+    fn set(&self, key: &str, value: &str) -> Result<(), Error> {
+        self.state.borrow_mut().insert(key.into(), value.into());
+        Ok(())
+    }
+    fn now(&self) -> Timestamp {
+        1_700_000_000_000
+    }
+}
+
+impl Stage {
+    fn console(&self) -> Console<'_, Self> {
+        Console::new(
+            self,
+            Settings {
+                color: false,
+                name: "Ada".into(),
+            },
+        )
+    }
+    fn open(&self) {
+        let opened = Opened {
+            source: source(),
+            peer: None,
+            path: String::new(),
+            headers: vec![],
+        };
+        self.console().receive(Event::Opened(opened)).unwrap();
+    }
+    fn types(&self, line: &str) {
+        self.screen.borrow_mut().push_str(&format!("{line}\n"));
+        self.console()
+            .receive(Event::Frame((source(), Frame::Text(line.into()))))
+            .unwrap();
+    }
+    /// Delivers the contents as one turn, handing each receipt on.
+    fn turn(&self, contents: Vec<DeliveryContent>) {
+        let mut receipt = None;
+        for content in contents {
+            let delivery = Delivery {
+                id: "d".into(),
+                conversation: CONVERSATION.into(),
+                turn: Some("t".into()),
+                handle: None,
+                receipt: receipt.clone(),
+                content,
+            };
+            match self.console().deliver(delivery).unwrap() {
+                Outcome::Done(Some(new)) => receipt = Some(new),
+                Outcome::Done(None) => (),
+                Outcome::Pending => panic!("a console has nothing to wait for"),
+            }
+        }
+    }
+    fn asks(&self, id: &str, command: &str) -> Approval {
+        let approval = Approval {
+            id: id.into(),
+            conversation: CONVERSATION.into(),
+            handle: None,
+            tool: "system.run".into(),
+            summary: "run a command".into(),
+            arguments: json!({ "command": command }).to_string(),
+            expires: 0,
+        };
+        self.waiting.borrow_mut().push(approval.clone());
+        self.console().ask(&approval).unwrap();
+        approval
+    }
+    fn screen(&self) -> String {
+        self.screen.borrow().clone()
+    }
+}
+
+fn source() -> Source {
+    Source {
+        transport: "console".into(),
+        connection: 7,
+        tags: vec![CONVERSATION.into()],
+    }
+}
+
+fn draft(text: &str, since: u32) -> DeliveryContent {
+    DeliveryContent::Draft(Draft {
+        text: text.into(),
+        since,
+        reasoning: String::new(),
+    })
+}
+
+fn reply(text: &str) -> DeliveryContent {
+    let usage = Usage {
+        input: 0,
+        output: 0,
+        cache_read: 0,
+        cache_write: 0,
+        cost: None,
+    };
+    DeliveryContent::Reply(Reply {
+        text: text.into(),
+        usage,
+        model: "demo/demo".into(),
+    })
+}
+
+fn activity(state: ActivityState) -> DeliveryContent {
+    DeliveryContent::Activity(Activity {
+        call: "c1".into(),
+        tool: "system.run".into(),
+        state,
+    })
+}
+
+fn said(number: u64, text: &str) -> Inbound {
+    Inbound {
+        id: format!("line-{number}"),
+        conversation: CONVERSATION.into(),
+        sender: Sender {
+            id: "local".into(),
+            name: "Ada".into(),
+        },
+        text: text.into(),
+        attachments: vec![],
+        sent: 1_700_000_000_000,
+        handle: None,
+    }
+}
+
+#[test]
+fn a_line_becomes_a_message_and_the_reply_comes_with_a_new_prompt() {
+    let stage = Stage::default();
+    stage.open();
+    stage.types("  hello ");
+    stage.turn(vec![reply("Hi.")]);
+    assert_eq!(stage.screen(), ">   hello \nHi.\n\n> ");
+    assert_eq!(*stage.submitted.borrow(), [said(1, "hello")]);
+    assert_eq!(*stage.tags.borrow(), [(7, CONVERSATION.to_string())]);
+}
+
+#[test]
+fn every_line_has_an_id_of_its_own_and_an_empty_one_is_none() {
+    let stage = Stage::default();
+    stage.open();
+    stage.types("one");
+    stage.types("   ");
+    stage.types("/model");
+    assert_eq!(*stage.submitted.borrow(), [said(1, "one"), said(2, "/model")]);
+}
+
+#[test]
+fn a_growing_reply_is_printed_piece_by_piece_and_never_twice() {
+    let stage = Stage::default();
+    stage.open();
+    stage.types("tell");
+    stage.turn(vec![
+        draft("Once ", 0),
+        draft("upon ", 5),
+        draft("upon a", 5),
+        reply("Once upon a time."),
+    ]);
+    assert_eq!(stage.screen(), "> tell\nOnce upon a time.\n\n> ");
+}
+
+#[test]
+fn a_lost_piece_is_made_good_by_the_reply() {
+    let stage = Stage::default();
+    stage.open();
+    stage.types("tell");
+    stage.turn(vec![
+        draft("Once ", 0),
+        draft("time", 12),
+        reply("Once upon a time."),
+    ]);
+    assert_eq!(stage.screen(), "> tell\nOnce upon a time.\n\n> ");
+}
+
+#[test]
+fn a_reply_that_is_not_what_was_drafted_is_printed_in_full() {
+    let stage = Stage::default();
+    stage.open();
+    stage.types("tell");
+    stage.turn(vec![draft("Let me look.", 0), reply("There are two files.")]);
+    assert_eq!(stage.screen(), "> tell\nLet me look.\nThere are two files.\n\n> ");
+}
+
+#[test]
+fn tools_have_lines_of_their_own() {
+    let stage = Stage::default();
+    stage.open();
+    stage.types("show files");
+    stage.turn(vec![
+        draft("I look.", 0),
+        activity(ActivityState::Started(r#"{"command":"ls -la"}"#.into())),
+        activity(ActivityState::Progress("half of the output".into())),
+        activity(ActivityState::Done("exit code: 0".into())),
+        activity(ActivityState::Failed("no\nsuch file".into())),
+        draft("Two files.", 7),
+        reply("I look.Two files."),
+    ]);
+    assert_eq!(
+        stage.screen(),
+        "> show files\nI look.\n• system.run ls -la\n  ✓ exit code: 0\n  ✗ system.run: no such file\nTwo files.\n\n> "
+    );
+}
+
+#[test]
+fn a_failure_is_marked_and_an_unasked_notice_does_not_stick_to_the_prompt() {
+    let stage = Stage::default();
+    stage.open();
+    stage.turn(vec![DeliveryContent::Notice("The model is now demo.".into())]);
+    stage.types("hi");
+    stage.turn(vec![
+        draft("I th", 0),
+        DeliveryContent::Failed("The model does not answer; see `doctor`.".into()),
+    ]);
+    assert_eq!(
+        stage.screen(),
+        "> \nThe model is now demo.\n\n> hi\nI th\n❌ The model does not answer; see `doctor`.\n\n> "
+    );
+}
+
+#[test]
+fn media_are_named() {
+    let stage = Stage::default();
+    let media = Media {
+        mime: "image/png".into(),
+        name: Some("screen.png".into()),
+        data: vec![0; 3000],
+    };
+    stage.turn(vec![DeliveryContent::Media(media)]);
+    assert_eq!(stage.screen(), "[image/png: screen.png, 3 KiB]\n");
+}
+
+#[test]
+fn the_next_line_answers_a_question() {
+    for (line, decision) in [
+        ("y", Decision::AllowOnce),
+        (" Session ", Decision::AllowSession),
+        ("NO", Decision::Deny),
+    ] {
+        let stage = Stage::default();
+        stage.open();
+        stage.types("show files");
+        stage.asks("a1", "ls -la");
+        stage.types(line);
+        assert_eq!(
+            *stage.decided.borrow(),
+            [("a1".to_string(), "local".to_string(), decision)]
+        );
+        assert_eq!(
+            stage.screen(),
+            format!(
+                "> show files\n\n? system.run: run a command\n  ls -la\n  [y]es / [s]ession / [n]o: {line}\n"
+            )
+        );
+    }
+}
+
+#[test]
+fn anything_else_asks_again_but_a_command_goes_to_the_host() {
+    let stage = Stage::default();
+    stage.open();
+    stage.types("show files");
+    stage.asks("a1", "ls");
+    stage.types("perhaps");
+    stage.types("/stop");
+    assert_eq!(*stage.decided.borrow(), []);
+    assert_eq!(
+        *stage.submitted.borrow(),
+        [said(1, "show files"), said(2, "/stop")]
+    );
+    assert!(
+        stage
+            .screen()
+            .contains("Please answer y, s or n, or stop it all with /stop.\n? system.run: ")
+    );
+}
+
+#[test]
+fn several_questions_are_answered_one_after_the_other() {
+    let stage = Stage::default();
+    stage.open();
+    stage.types("both");
+    let first = stage.asks("a1", "ls");
+    stage.asks("a2", "df");
+    stage.types("y");
+    let verdict = Verdict {
+        approval: first,
+        decision: Some(Decision::AllowOnce),
+        by: None,
+        receipt: None,
+    };
+    stage.console().decided(&verdict).unwrap();
+    stage.types("n");
+    assert_eq!(
+        *stage.decided.borrow(),
+        [
+            ("a1".to_string(), "local".to_string(), Decision::AllowOnce),
+            ("a2".to_string(), "local".to_string(), Decision::Deny)
+        ]
+    );
+    let screen = stage.screen();
+    let (_, after) = screen.split_once("y\n").unwrap();
+    assert_eq!(
+        after,
+        "  ✓ allowed\n? system.run: run a command\n  df\n  [y]es / [s]ession / [n]o: n\n"
+    );
+}
+
+#[test]
+fn a_question_that_nobody_answered_says_so() {
+    let stage = Stage::default();
+    stage.open();
+    let approval = stage.asks("a1", "ls");
+    stage.waiting.borrow_mut().clear();
+    stage
+        .console()
+        .decided(&Verdict {
+            approval,
+            decision: None,
+            by: None,
+            receipt: None,
+        })
+        .unwrap();
+    assert!(
+        stage.screen().ends_with("[n]o: \n  ✗ not answered in time\n"),
+        "{}",
+        stage.screen()
+    );
+}
+
+#[test]
+fn a_terminal_that_comes_back_sees_the_open_question_first() {
+    let stage = Stage::default();
+    stage.asks("a1", "ls");
+    stage.screen.borrow_mut().clear();
+    stage.open();
+    assert_eq!(
+        stage.screen(),
+        "? system.run: run a command\n  ls\n  [y]es / [s]ession / [n]o: "
+    );
+}
+
+#[test]
+fn what_a_model_writes_cannot_steer_the_terminal() {
+    let stage = Stage::default();
+    stage.turn(vec![draft("a\x1b[2Jb", 0), reply("a\x1b[2Jb\x07!")]);
+    assert_eq!(stage.screen(), "a[2Jb!\n\n> ");
+}

@@ -1,0 +1,140 @@
+//! What may stand on a terminal: text without control characters, and colour where the person wants it.
+
+/// Cells of arguments shown beside a tool's name.
+const ARGUMENTS: usize = 120;
+
+/// How things look.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Style {
+    /// Use the sixteen colours of every terminal.
+    pub color: bool,
+}
+
+impl Style {
+    /// Beside the main thing.
+    pub fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    /// Wants an answer.
+    pub fn question(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    /// Went wrong.
+    pub fn alarm(self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    /// Where the person writes.
+    pub fn prompt(self) -> String {
+        self.paint("1;36", ">") + " "
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.color && !text.is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_string()
+        }
+    }
+}
+
+/// Without what steers a terminal: a model or a file may hold escape sequences that retitle the window, rewrite what
+/// stands above, or fill the clipboard.
+pub fn harmless(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+        .collect()
+}
+
+/// On one line, at most `cap` characters.
+pub fn one_line(text: &str, cap: usize) -> String {
+    let mut line = String::new();
+    for (at, character) in harmless(text)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .enumerate()
+    {
+        if at + 1 >= cap {
+            line.push('…');
+            break;
+        }
+        line.push(character);
+    }
+    line
+}
+
+/// The arguments of a tool call for the eye: the values of an object, without names when there is but one.
+pub fn arguments(json: &str) -> String {
+    let text = match serde_json::from_str::<serde_json::Value>(json) {
+        Ok(serde_json::Value::Object(object)) => match object.iter().collect::<Vec<_>>().as_slice() {
+            [] => String::new(),
+            [(_, value)] => plain(value),
+            several => several
+                .iter()
+                .map(|(name, value)| format!("{name}={}", plain(value)))
+                .collect::<Vec<_>>()
+                .join(" "),
+        },
+        _ => json.to_string(),
+    };
+    one_line(&text, ARGUMENTS)
+}
+
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_string)
+}
+
+/// A number of bytes for a person.
+pub fn size(bytes: usize) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{} KiB", bytes.div_ceil(1024)),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_sequences_lose_their_power() {
+        assert_eq!(
+            harmless("a\x1b]0;title\x07b\u{9b}2Jc\r\nd\te"),
+            "a]0;titleb2Jc\nd\te"
+        );
+    }
+
+    #[test]
+    fn arguments_are_shown_without_json() {
+        assert_eq!(arguments(r#"{"command":"ls -la\n  | wc"}"#), "ls -la | wc");
+        assert_eq!(arguments(r#"{"a":"x","b":2}"#), "a=x b=2");
+        assert_eq!(arguments("{}"), "");
+        assert_eq!(arguments("{broken"), "{broken");
+        assert_eq!(
+            arguments(&format!(r#"{{"a":"{}"}}"#, "é".repeat(500)))
+                .chars()
+                .count(),
+            ARGUMENTS
+        );
+    }
+
+    #[test]
+    fn colour_is_only_there_when_wanted() {
+        assert_eq!(Style { color: false }.alarm("no"), "no");
+        assert_eq!(Style { color: true }.alarm("no"), "\x1b[31mno\x1b[0m");
+        assert_eq!(Style { color: true }.dim(""), "");
+    }
+
+    #[test]
+    fn sizes_are_for_people() {
+        assert_eq!(
+            [12, 2048, 2_621_440].map(size),
+            ["12 bytes", "2 KiB", "2.5 MiB"].map(String::from)
+        );
+    }
+}
