@@ -2,6 +2,8 @@
 
 pub mod agent;
 pub mod capability;
+pub mod failpoint;
 pub mod grant;
 pub mod message;
+pub mod store;
 pub mod wit;
