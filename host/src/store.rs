@@ -19,10 +19,22 @@
 //! [`Reading`] and [`Writing`] the functions of one kind of record. A session of any length and a queue of any number
 //! of conversations costs the same: every hot path is a look-up or a short range.
 
+mod aging;
+mod approvals;
 mod error;
 mod file;
+mod grants;
+mod inbox;
+mod ledger;
+mod messages;
 mod migrations;
+mod outbox;
+mod queues;
+mod sessions;
+mod state;
 mod transaction;
+mod transfer;
+mod usage;
 mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,8 +46,18 @@ use std::thread::JoinHandle;
 use redb::{Database, DatabaseError, ReadableDatabase as _, WriteTransaction};
 use tokio::sync::oneshot;
 
+pub use approvals::Decided;
 pub use error::{OpenError, StoreError};
+pub use grants::Granted;
+pub use inbox::{Accepted, InboxEntry, InboxKey, Turn};
+pub use ledger::{LedgerCheck, LedgerFilter, LedgerLine, LedgerPage};
+pub use messages::{Found, Hit, Stored};
+pub use outbox::{Attempts, Queued, Undelivered};
+pub use sessions::{Compaction, Session};
+pub use state::STATE_MOST;
 pub use transaction::{Reading, Writing};
+pub use transfer::{Imported, session_import};
+pub use usage::DayUsage;
 use writer::{Job, Queue, Request};
 
 /// How a store is opened.

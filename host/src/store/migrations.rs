@@ -10,6 +10,7 @@ use redb::{Database, ReadableDatabase as _, TableHandle as _, WriteTransaction};
 
 use super::error::{OpenError, StoreError};
 use super::transaction::META;
+use super::{approvals, grants, inbox, ledger, messages, outbox, sessions, state, usage};
 
 /// What this program writes.
 pub(super) const FORMAT: u64 = 1;
@@ -120,7 +121,7 @@ fn failed(path: &Path, error: StoreError) -> OpenError {
 }
 
 macro_rules! tables {
-    ($($table:path),* $(,)?) => {
+    ($($table:expr),* $(,)?) => {
         fn table_names() -> Vec<&'static str> {
             vec![$($table.name()),*]
         }
@@ -135,4 +136,33 @@ macro_rules! tables {
 
 tables!(
     META,
+    approvals::APPROVALS,
+    approvals::CLOSED,
+    approvals::DUE,
+    approvals::OPEN,
+    grants::DIGESTS,
+    grants::GRANTS,
+    grants::LAST_GOOD,
+    inbox::INBOX,
+    inbox::SEEN.by_time,
+    inbox::SEEN.records,
+    inbox::TURNS,
+    ledger::CHAIN,
+    ledger::LEDGER,
+    messages::MESSAGES,
+    outbox::ATTEMPTS,
+    outbox::OUTBOX,
+    outbox::PLACES,
+    outbox::RECEIPTS.by_time,
+    outbox::RECEIPTS.records,
+    outbox::SEEN.by_time,
+    outbox::SEEN.records,
+    outbox::UNDELIVERED,
+    sessions::BY_INSTANCE,
+    sessions::BY_TIME,
+    sessions::CURRENT,
+    sessions::SESSIONS,
+    state::SIZES,
+    state::STATE,
+    usage::USAGE,
 );
