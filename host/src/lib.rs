@@ -2,7 +2,10 @@
 
 pub mod agent;
 pub mod capability;
+pub mod failpoint;
 pub mod grant;
 pub mod message;
+pub mod plugin;
 pub mod runtime;
+pub mod store;
 pub mod wit;

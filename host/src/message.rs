@@ -27,6 +27,30 @@ pub fn new_id() -> String {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// Bytes are base64 in JSON and the like, and themselves in what the store keeps.
+mod base64_in_text {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use bytes::Bytes;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub fn serialize<S: Serializer>(data: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.serialize_str(&STANDARD.encode(data))
+        } else {
+            data.serialize(serializer)
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        if !deserializer.is_human_readable() {
+            return Bytes::deserialize(deserializer);
+        }
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        STANDARD.decode(text.as_ref()).map(Bytes::from).map_err(serde::de::Error::custom)
+    }
+}
+
 /// A file in memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Media {
@@ -36,6 +60,7 @@ pub struct Media {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// At most 10 MiB.
+    #[serde(with = "base64_in_text")]
     pub data: Bytes,
 }
 
@@ -164,6 +189,7 @@ pub struct Replay {
     /// The provider instance that made it.
     pub instance: String,
     /// At most 256 KiB.
+    #[serde(with = "base64_in_text")]
     pub data: Bytes,
 }
 
