@@ -1,21 +1,272 @@
 //! `openpista:http`: the one way out.
+//!
+//! Whatever leaves for another host passes [`Egress`]: a guest's `send`, a transport's poll or dial, a guest's
+//! `wasi:http`. Each hop goes the same way: the host is looked up in the instance's scope ([`scope`]), stand-ins become
+//! secrets for that host only (`secrets::place`), the name is resolved and its addresses are checked at the moment of
+//! connecting ([`resolve`], [`address`]), and what comes back is cleaned of that host's secrets ([`incoming`]).
+//!
+//! There is one pooled client for each [`Reach`], so a warm connection that was made under a wide scope entry is never
+//! used under a narrow one.
 
-/// The gate that all requests pass.
-pub struct Egress {}
+pub mod address;
+pub mod exchange;
+pub mod incoming;
+pub mod resolve;
+pub mod scope;
+pub mod socket;
+mod tls;
 
-/// An answer whose body is still coming.
-pub struct Incoming {}
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use wasmtime::component::Resource;
+
+pub use address::Reach;
+pub use incoming::Incoming;
+pub use resolve::{Resolver, SystemResolver};
+pub use scope::{Entry, EntryError, Target, TargetHost};
+pub use socket::{Dialled, Socket};
+
+use super::secrets::CallSecrets;
 use super::{Error, View};
 use crate::wit::openpista::http::client::{Host, HostIncoming, Options};
-use crate::wit::openpista::http::exchange;
-use wasmtime::component::Resource;
-impl exchange::Host for View<'_> {}
+use crate::wit::openpista::http::exchange::{Header, Request};
+use exchange::Waits;
+
+/// Requests of one instance at a time; more wait.
+const AT_ONCE: usize = 32;
+
+/// How the gate is set up.
+pub struct EgressOptions {
+    /// Names to addresses.
+    pub resolver: Arc<dyn Resolver>,
+    /// Sent unless the guest sends one.
+    pub user_agent: String,
+    /// For one connection.
+    pub connect_timeout: Duration,
+    /// Certificate authorities besides the system's.
+    pub authorities: Vec<CertificateDer<'static>>,
+}
+
+impl Default for EgressOptions {
+    fn default() -> Self {
+        Self {
+            resolver: Arc::new(SystemResolver),
+            user_agent: concat!("openpista-host/", env!("CARGO_PKG_VERSION")).to_string(),
+            connect_timeout: Duration::from_secs(10),
+            authorities: Vec::new(),
+        }
+    }
+}
+
+/// For whom something is sent: the instance, what it may do, and when to give up.
+#[derive(Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The instance's name.
+    pub instance: &'a str,
+    /// Its granted `http` scope; empty when nothing is granted.
+    pub scope: &'a [String],
+    /// Its secrets, and the stand-ins that were given out.
+    pub secrets: &'a CallSecrets,
+    /// Ends every wait.
+    pub cancel: &'a CancellationToken,
+}
+
+/// The gate that all requests pass.
+pub struct Egress {
+    options: EgressOptions,
+    /// Made at first use: an idle daemon reads no certificates.
+    tls: OnceLock<ClientConfig>,
+    clients: Clients,
+    busy: Mutex<HashMap<String, Weak<Semaphore>>>,
+}
+
+#[derive(Default)]
+struct Clients {
+    public: OnceLock<reqwest::Client>,
+    loopback: OnceLock<reqwest::Client>,
+    lan: OnceLock<reqwest::Client>,
+}
+
+impl Egress {
+    /// With nothing connected yet.
+    pub fn new(options: EgressOptions) -> Self {
+        Self { options, tls: OnceLock::new(), clients: Clients::default(), busy: Mutex::default() }
+    }
+
+    fn tls(&self) -> Result<&ClientConfig, Error> {
+        if let Some(ready) = self.tls.get() {
+            return Ok(ready);
+        }
+        let made = tls::client_config(&self.options.authorities);
+        let made = made.map_err(|error| Error::Unavailable(format!("TLS cannot be set up: {error}")))?;
+        Ok(self.tls.get_or_init(|| made))
+    }
+
+    fn checked(&self, reach: Reach) -> resolve::Checked {
+        resolve::Checked::new(Arc::clone(&self.options.resolver), reach)
+    }
+
+    fn client(&self, reach: Reach) -> Result<&reqwest::Client, Error> {
+        let place = match reach {
+            Reach::Public => &self.clients.public,
+            Reach::Loopback => &self.clients.loopback,
+            Reach::Lan => &self.clients.lan,
+        };
+        if let Some(ready) = place.get() {
+            return Ok(ready);
+        }
+        let mut tls = self.tls()?.clone();
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let made = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .dns_resolver(self.checked(reach))
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .user_agent(&self.options.user_agent)
+            .connect_timeout(self.options.connect_timeout)
+            .tcp_nodelay(true)
+            .http2_max_header_list_size(exchange::ANSWER_HEADERS_MAX)
+            .build();
+        let made = made.map_err(|error| Error::Unavailable(format!("the HTTP client cannot be set up: {error}")))?;
+        Ok(place.get_or_init(|| made))
+    }
+
+    /// Waits until the instance has fewer than its most requests under way.
+    async fn turn(&self, instance: &str) -> Result<OwnedSemaphorePermit, Error> {
+        let semaphore = {
+            let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(known) = busy.get(instance).and_then(Weak::upgrade) {
+                known
+            } else {
+                busy.retain(|_, semaphore| semaphore.strong_count() > 0);
+                let made = Arc::new(Semaphore::new(AT_ONCE));
+                busy.insert(instance.to_string(), Arc::downgrade(&made));
+                made
+            }
+        };
+        // Nobody closes it.
+        semaphore.acquire_owned().await.map_err(|_| Error::Cancelled)
+    }
+}
+
+impl Outgoing<'_> {
+    /// Where a URL leads, and how far it may reach there: the check of the name, and of an address that is written out.
+    fn admit(&self, url: &Url) -> Result<(Target, Reach), Error> {
+        let Some(target) = Target::of(url) else {
+            return Err(Error::Invalid(format!("{}: only http, https, ws and wss addresses with a host can be asked", url.scheme())));
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Error::Invalid("an address holds no user name or password; use the header authorization".into()));
+        }
+        let Some(reach) = scope::reach(self.scope, &target) else {
+            let granted = Target { secure: true, ..target.clone() };
+            let plain = !target.secure && scope::reach(self.scope, &Target { port: plain_port(&target), ..granted }).is_some();
+            let lan = format!("lan:{}", target.entry());
+            let what = if plain { &lan } else { &target.entry() };
+            return Err(Error::AccessDenied(crate::grant::denial(self.instance, "http", what)));
+        };
+        match target.host {
+            TargetHost::Address(address) if !reach.admits(address) => {
+                Err(self.refused(&target, &resolve::Refused::new(&target.entry(), address)))
+            }
+            _ => Ok((target, reach)),
+        }
+    }
+
+    /// The denial of an address, with what would allow it where anything would.
+    fn refused(&self, target: &Target, refused: &resolve::Refused) -> Error {
+        let hint = if refused.lan_would_do {
+            let entry = format!("lan:{}", target.entry());
+            crate::grant::denial(self.instance, "http", &entry)
+        } else {
+            "no grant allows that".to_string()
+        };
+        Error::AccessDenied(format!("{refused}; {hint}"))
+    }
+
+    /// Runs `work` until it is done, the time is over, or the call is cancelled.
+    async fn bounded<T>(&self, wait: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        bounded(self.cancel, wait, work).await
+    }
+}
+
+/// The port that an https address at the same place would have.
+fn plain_port(target: &Target) -> u16 {
+    if target.port == 80 { 443 } else { target.port }
+}
+
+async fn bounded<T>(
+    cancel: &CancellationToken,
+    wait: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Error::Cancelled),
+        done = tokio::time::timeout(wait, work) => done.unwrap_or(Err(Error::TimedOut)),
+    }
+}
+
 impl Host for View<'_> {
-    async fn send(&mut self, _: exchange::Request, _: Option<Options>) -> wasmtime::Result<Result<Resource<Incoming>, Error>> { Ok(Err(Error::NotFound("none".into()))) }
+    async fn send(
+        &mut self,
+        request: Request,
+        options: Option<Options>,
+    ) -> wasmtime::Result<Result<Resource<Incoming>, Error>> {
+        let what = noted(&request, &self.call.secrets);
+        let waits = options.map_or_else(Waits::default, |options| Waits::new(options.first_byte_ms, options.between_bytes_ms));
+        let from = Outgoing {
+            instance: &self.call.caller.instance,
+            scope: self.call.grants.scope("http").unwrap_or_default(),
+            secrets: &self.call.secrets,
+            cancel: &self.call.cancel,
+        };
+        let answer = self.call.services.http.send(from, request, waits).await;
+        self.note("http", what, !matches!(answer, Err(Error::AccessDenied(_))));
+        Ok(match answer {
+            Ok(incoming) => Ok(self.table.push(incoming)?),
+            Err(error) => Err(error),
+        })
+    }
 }
+
+/// What the ledger says of a request: no query, and names for secrets.
+fn noted(request: &Request, secrets: &CallSecrets) -> String {
+    let method = &request.method;
+    let place = Url::parse(&request.url).ok().and_then(|url| Some(format!("{}{}", Target::of(&url)?.entry(), url.path())));
+    secrets.redact(&place.map_or_else(|| format!("{method} without a host"), |place| format!("{method} {place}")))
+}
+
 impl HostIncoming for View<'_> {
-    async fn status(&mut self, _: Resource<Incoming>) -> wasmtime::Result<u16> { Ok(0) }
-    async fn headers(&mut self, _: Resource<Incoming>) -> wasmtime::Result<Vec<(String, String)>> { Ok(vec![]) }
-    async fn read(&mut self, _: Resource<Incoming>) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> { Ok(Ok(None)) }
-    async fn drop(&mut self, _: Resource<Incoming>) -> wasmtime::Result<()> { Ok(()) }
+    async fn status(&mut self, incoming: Resource<Incoming>) -> wasmtime::Result<u16> {
+        Ok(self.table.get(&incoming)?.status())
+    }
+
+    async fn headers(&mut self, incoming: Resource<Incoming>) -> wasmtime::Result<Vec<Header>> {
+        Ok(self.table.get(&incoming)?.headers().to_vec())
+    }
+
+    async fn read(&mut self, incoming: Resource<Incoming>) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
+        let incoming = self.table.get_mut(&incoming)?;
+        Ok(incoming.read().await.map(|chunk| chunk.map(|chunk| chunk.to_vec())))
+    }
+
+    async fn drop(&mut self, incoming: Resource<Incoming>) -> wasmtime::Result<()> {
+        self.table.delete(incoming)?;
+        Ok(())
+    }
 }
+
+impl crate::wit::openpista::http::exchange::Host for View<'_> {}
+
+#[cfg(test)]
+mod tests;

@@ -1,26 +1,100 @@
 //! `openpista:secrets`: using a secret without having it.
+//!
+//! A guest writes a *stand-in* where a secret belongs; [`place`] puts the value in when the bytes leave, if the manifest
+//! declares that place for that audience; [`redact`] cuts it out of what an audience sends back. Signatures are made
+//! here, so that keys stay outside. [`InstanceSecrets`] is made once for an instance, [`CallSecrets`] for each call.
 
-/// The instance's secrets and this call's stand-ins for them.
-#[derive(Default)]
-pub struct CallSecrets {}
+mod instance;
+pub mod place;
+pub mod redact;
+mod spelling;
+mod value;
 
-impl CallSecrets {
-    /// The text with every secret of the instance cut out.
-    pub fn redact(&self, text: &str) -> String {
-        text.to_string()
-    }
+use hmac::{Hmac, Mac as _};
+use sha1::Sha1;
+use sha2::{Digest as _, Sha256, Sha512};
+use zeroize::Zeroizing;
 
-    /// `redact`, to keep beyond the call.
-    pub fn redactor(&self) -> std::sync::Arc<dyn Fn(&str) -> String + Send + Sync> {
-        std::sync::Arc::new(|text| text.to_string())
-    }
-}
+pub use instance::{CallSecrets, InstanceSecrets};
+pub use redact::{Filter, Redactor, RedactorError};
+pub use value::{Declared, SecretError, SecretValue, Use};
+
 use super::{Error, View};
 use crate::wit::openpista::secrets::secrets::{Hash, Host};
+
+/// Of a message to sign, in bytes.
+const MESSAGE_MAX: usize = 16 << 20;
+
 impl Host for View<'_> {
-    async fn stand_in(&mut self, _: String) -> wasmtime::Result<Result<String, Error>> { Ok(Err(Error::NotFound("none".into()))) }
-    async fn verify(&mut self, _: String, _: Hash, _: Vec<u8>, _: Vec<u8>) -> wasmtime::Result<Result<bool, Error>> { Ok(Err(Error::NotFound("none".into()))) }
-    async fn matches(&mut self, _: String, _: String) -> wasmtime::Result<Result<bool, Error>> { Ok(Err(Error::NotFound("none".into()))) }
-    async fn mac(&mut self, _: String, _: Vec<Vec<u8>>) -> wasmtime::Result<Result<Vec<u8>, Error>> { Ok(Err(Error::NotFound("none".into()))) }
-    async fn digest(&mut self, _: Vec<u8>) -> wasmtime::Result<Result<Vec<u8>, Error>> { Ok(Err(Error::NotFound("none".into()))) }
+    async fn stand_in(&mut self, name: String) -> wasmtime::Result<Result<String, Error>> {
+        Ok(self.call.secrets.stand_in(&name))
+    }
+
+    async fn verify(
+        &mut self,
+        name: String,
+        hash: Hash,
+        message: Vec<u8>,
+        mac: Vec<u8>,
+    ) -> wasmtime::Result<Result<bool, Error>> {
+        Ok(self.call.secrets.instance().verify(&name, hash, &message, &mac))
+    }
+
+    async fn matches(&mut self, name: String, candidate: String) -> wasmtime::Result<Result<bool, Error>> {
+        let answer = self.call.secrets.instance().matches(&name, &candidate);
+        if answer.is_err() {
+            self.note("secrets", format!("compare {name}"), false);
+        }
+        Ok(answer)
+    }
+
+    async fn mac(&mut self, name: String, rounds: Vec<Vec<u8>>) -> wasmtime::Result<Result<Vec<u8>, Error>> {
+        Ok(self.call.secrets.instance().mac(&name, &rounds))
+    }
+
+    async fn digest(&mut self, data: Vec<u8>) -> wasmtime::Result<Result<Vec<u8>, Error>> {
+        Ok(self.call.secrets.fill_digest(data).map(|filled| Sha256::digest(&filled).to_vec()))
+    }
 }
+
+fn check_size(bytes: usize) -> Result<(), Error> {
+    if bytes > MESSAGE_MAX {
+        return Err(Error::TooLarge(format!("what is signed has at most {MESSAGE_MAX} bytes")));
+    }
+    Ok(())
+}
+
+/// An HMAC takes keys of any length, so this fails for none.
+fn keyed<M: hmac::digest::KeyInit>(key: &[u8]) -> Result<M, Error> {
+    M::new_from_slice(key).map_err(|error| Error::Other(format!("the key does not fit: {error}")))
+}
+
+impl InstanceSecrets {
+    fn verify(&self, name: &str, hash: Hash, message: &[u8], mac: &[u8]) -> Result<bool, Error> {
+        check_size(message.len())?;
+        let (value, _) = self.for_use(name, "verify", |one| *one == Use::Verify)?;
+        let key = value.expose().as_bytes();
+        Ok(match hash {
+            Hash::Sha256 => keyed::<Hmac<Sha256>>(key)?.chain_update(message).verify_slice(mac).is_ok(),
+            Hash::Sha512 => keyed::<Hmac<Sha512>>(key)?.chain_update(message).verify_slice(mac).is_ok(),
+            Hash::Sha1 => keyed::<Hmac<Sha1>>(key)?.chain_update(message).verify_slice(mac).is_ok(),
+        })
+    }
+
+    fn mac(&self, name: &str, rounds: &[Vec<u8>]) -> Result<Vec<u8>, Error> {
+        check_size(rounds.iter().map(Vec::len).sum())?;
+        let asked = rounds.len();
+        let fits = |one: &Use| matches!(one, Use::Mac { rounds, .. } if asked > 0 && usize::from(*rounds) == asked);
+        let (value, declared) = self.for_use(name, &format!("a mac of {asked} rounds"), fits)?;
+        let prefix = if let Use::Mac { prefix, .. } = declared { prefix.as_str() } else { "" };
+        let mut key = Zeroizing::new(format!("{prefix}{}", value.expose()).into_bytes());
+        for round in rounds {
+            let next = keyed::<Hmac<Sha256>>(&key)?.chain_update(round).finalize().into_bytes();
+            key = Zeroizing::new(next.to_vec());
+        }
+        Ok(key.to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests;
