@@ -92,8 +92,8 @@ pub struct Services {
     pub http: http::Egress,
     /// Processes.
     pub shell: shell::Shell,
-    /// Reading of plugin state.
-    pub state: Arc<dyn state::StateReader>,
+    /// Plugin state.
+    pub state: Arc<dyn state::PluginState>,
     /// Reading for `gateway` and `control`.
     pub conversations: Arc<dyn control::Conversations>,
     /// Reading for `connection`.

@@ -25,12 +25,15 @@ impl Writes {
     }
 }
 
-/// Reads what is stored; the store implements it.
-pub trait StateReader: Send + Sync {
+/// What is stored; `app` joins it to the store.
+#[async_trait::async_trait]
+pub trait PluginState: Send + Sync {
     /// The value, or none.
     fn get(&self, instance: &str, key: &str) -> anyhow::Result<Option<Vec<u8>>>;
     /// Keys with `prefix` after `after`, in byte order, at most `limit`.
     fn keys(&self, instance: &str, prefix: &str, after: Option<&str>, limit: usize) -> anyhow::Result<Vec<String>>;
+    /// Stores what a call held, all of it or nothing.
+    async fn commit(&self, instance: &str, writes: Writes) -> anyhow::Result<()>;
 }
 
 fn check_key(key: &str) -> Result<(), Error> {

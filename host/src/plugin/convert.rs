@@ -65,11 +65,15 @@ pub fn definition_in(from: types::ToolDefinition) -> ToolDefinition {
 }
 
 fn definition_out(from: &ToolDefinition) -> types::ToolDefinition {
-    let mut hints = types::ToolHints::empty();
-    hints.set(types::ToolHints::READ_ONLY, from.hints.read_only);
-    hints.set(types::ToolHints::DESTRUCTIVE, from.hints.destructive);
-    hints.set(types::ToolHints::IDEMPOTENT, from.hints.idempotent);
-    hints.set(types::ToolHints::OPEN_WORLD, from.hints.open_world);
+    let hints = [
+        (from.hints.read_only, types::ToolHints::READ_ONLY),
+        (from.hints.destructive, types::ToolHints::DESTRUCTIVE),
+        (from.hints.idempotent, types::ToolHints::IDEMPOTENT),
+        (from.hints.open_world, types::ToolHints::OPEN_WORLD),
+    ]
+    .into_iter()
+    .filter(|(set, _)| *set)
+    .fold(types::ToolHints::empty(), |all, (_, hint)| all | hint);
     types::ToolDefinition {
         name: from.name.clone(),
         description: from.description.clone(),

@@ -17,7 +17,8 @@ use super::manifest::{Manifest, Need, Secret, SecretUse};
 use super::standing::{Standing, Words, asks_no_more, expanded, weigh};
 use super::stock::wasm_files;
 use super::{Plugin, digest};
-use crate::capability::secrets::{Declared, InstanceSecrets, Place, SecretValue, Use};
+use crate::capability::http::Entry;
+use crate::capability::secrets::{Declared, InstanceSecrets, SecretValue, Use};
 use crate::runtime::cache::write_private;
 use crate::runtime::limits::Limits;
 
@@ -414,14 +415,20 @@ impl Registry {
             Standing::Waiting(needs) => return Err(NotWorking::Waiting(needs)),
             Standing::Refused(reason) => return Err(NotWorking::Refused(reason)),
         };
-        let values = secret_values(plugin, wanted, preset, stock, &own);
+        let mut values = secret_values(plugin, wanted, preset, stock, &own);
         if let Some(missing) =
             plugin.manifest.secrets.iter().find(|secret| !secret.optional && !values.contains_key(&secret.name))
         {
             return Err(NotWorking::Unset(format!("it needs the secret `{}`: {}", missing.name, missing.title)));
         }
-        let declared = plugin.manifest.secrets.iter().map(|secret| declared(secret, &settings, &own)).collect();
-        let secrets = InstanceSecrets::new(name, declared, values)
+        let declared = plugin
+            .manifest
+            .secrets
+            .iter()
+            .map(|secret| Ok((declared(secret, &settings, &own)?, values.remove(&secret.name))))
+            .collect::<Result<Vec<_>, String>>()
+            .map_err(NotWorking::Refused)?;
+        let secrets = InstanceSecrets::new(name, declared)
             .map_err(|error| NotWorking::Refused(error.to_string()))?;
         let settings: Arc<str> = Value::Object(settings).to_string().into();
         let limits = wanted.limits.unwrap_or(self.wishes.limits);
@@ -502,7 +509,12 @@ fn secret_values(
         if let Ok(value) = std::env::var(variable)
             && !value.is_empty()
         {
-            values.insert(secret.clone(), SecretValue::new(value));
+            match SecretValue::new(value) {
+                Ok(value) => {
+                    values.insert(secret.clone(), value);
+                }
+                Err(why) => tracing::warn!("the variable {variable} is not used: {why}"),
+            }
         }
     }
     values
@@ -522,34 +534,41 @@ fn audience(usage: &SecretUse) -> Option<&str> {
     }
 }
 
-fn declared(secret: &Secret, settings: &Map<String, Value>, own: &BTreeSet<String>) -> Declared {
-    let expand = |audience: &String| expanded(std::slice::from_ref(audience), settings, own).pop();
-    let place = |at: &super::manifest::Place| {
-        expand(&at.audience).map(|audience| Place { audience, name: at.name.clone() })
-    };
-    let uses = secret
-        .uses
-        .iter()
-        .filter_map(|usage| {
-            Some(match usage {
-                SecretUse::Header(at) => Use::Header(place(at)?),
-                SecretUse::Basic(at) => Use::Basic(place(at)?),
-                SecretUse::Path(audience) => Use::Path(expand(audience)?),
-                SecretUse::Query(at) => Use::Query(place(at)?),
-                SecretUse::Json(at) => Use::Json(place(at)?),
-                SecretUse::Form(at) => Use::Form(place(at)?),
-                SecretUse::Frame(at) => Use::Frame(place(at)?),
-                SecretUse::Environment(at) => {
-                    Use::Environment(Place { audience: at.audience.clone(), name: at.name.clone() })
-                }
-                SecretUse::Verify => Use::Verify,
-                SecretUse::Compare => Use::Compare,
-                SecretUse::Mac { prefix, rounds } => Use::Mac { prefix: prefix.clone(), rounds: *rounds },
-                SecretUse::Digest => Use::Digest,
-            })
-        })
-        .collect();
-    Declared { name: secret.name.clone(), uses, optional: secret.optional }
+/// An audience whose setting is not given is nobody's: the use is left out. A broken one refuses the instance.
+fn declared(secret: &Secret, settings: &Map<String, Value>, own: &BTreeSet<String>) -> Result<Declared, String> {
+    let mut uses = Vec::new();
+    for usage in &secret.uses {
+        let audience = match audience(usage) {
+            None => None,
+            Some(_) if matches!(usage, SecretUse::Environment(_)) => None,
+            Some(text) => match expanded(&[text.to_string()], settings, own).pop() {
+                Some(text) => Some(
+                    Entry::parse(&text)
+                        .map_err(|error| format!("the audience of its secret `{}`: {error}", secret.name))?,
+                ),
+                None => continue,
+            },
+        };
+        uses.extend(usage_of(usage, audience));
+    }
+    Ok(Declared { name: secret.name.clone(), uses, optional: secret.optional })
+}
+
+fn usage_of(usage: &SecretUse, audience: Option<Entry>) -> Option<Use> {
+    Some(match usage {
+        SecretUse::Header(at) => Use::Header { audience: audience?, name: at.name.clone() },
+        SecretUse::Basic(at) => Use::Basic { audience: audience?, name: at.name.clone() },
+        SecretUse::Path(_) => Use::Path { audience: audience? },
+        SecretUse::Query(at) => Use::Query { audience: audience?, name: at.name.clone() },
+        SecretUse::Json(at) => Use::Json { audience: audience?, pointer: at.name.clone() },
+        SecretUse::Form(at) => Use::Form { audience: audience?, name: at.name.clone() },
+        SecretUse::Frame(at) => Use::Frame { audience: audience?, pointer: at.name.clone() },
+        SecretUse::Environment(at) => Use::Environment { command: at.audience.clone(), name: at.name.clone() },
+        SecretUse::Verify => Use::Verify,
+        SecretUse::Compare => Use::Compare,
+        SecretUse::Mac { prefix, rounds } => Use::Mac { prefix: prefix.clone(), rounds: *rounds },
+        SecretUse::Digest => Use::Digest,
+    })
 }
 
 /// One file as it was found.

@@ -113,6 +113,16 @@ impl InstanceSecrets {
             .collect()
     }
 
+    /// The same declarations with the same values: an instance of which nothing changed is kept.
+    pub fn same_as(&self, other: &Self) -> bool {
+        let declared = |all: &Self| all.secrets.iter().map(|secret| secret.declared.clone()).collect::<Vec<_>>();
+        let values = |all: &Self| {
+            let current = all.current.read().unwrap_or_else(PoisonError::into_inner);
+            current.values.iter().map(|kept| kept.value.clone()).collect::<Vec<_>>()
+        };
+        self.instance == other.instance && declared(self) == declared(other) && values(self) == values(other)
+    }
+
     /// A text with every secret of the instance cut out.
     pub fn redact(&self, text: &str) -> String {
         let all = self.current.read().unwrap_or_else(PoisonError::into_inner).all.clone();
