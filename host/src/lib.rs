@@ -4,4 +4,5 @@ pub mod agent;
 pub mod capability;
 pub mod grant;
 pub mod message;
+pub mod transport;
 pub mod wit;
