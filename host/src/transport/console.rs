@@ -1,0 +1,222 @@
+//! Standard input and output as one connection: each line a frame, and frames written as they are.
+//!
+//! Input is read by a thread of its own: a blocked read of a terminal cannot be cancelled, and must not hold up the end
+//! of the daemon. The end of input ends nothing: the connection stays for what is written.
+
+use std::io::{BufRead, IsTerminal as _, Read as _};
+use std::sync::Arc;
+
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::{Mutex, mpsc};
+
+use super::connection::{Connection, End, Instance, Link, Outgoing, Transport, code};
+use super::status::State;
+use super::{Frame, lines};
+
+/// The longest line of a console, in bytes.
+const LINE_MAX: usize = 1 << 20;
+/// Lines read ahead of the channel.
+const AHEAD: usize = 16;
+
+/// Where lines come from and where frames go.
+pub struct Console {
+    lines: mpsc::Receiver<Frame>,
+    output: Box<dyn AsyncWrite + Send + Unpin>,
+    input_over: bool,
+}
+
+impl Console {
+    /// Standard input and output, if both are a terminal or `forced`; else why not.
+    pub fn standard(forced: bool) -> Result<Self, String> {
+        if forced || (std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
+            Self::new(std::io::BufReader::new(std::io::stdin()), tokio::io::stdout())
+        } else {
+            Err("there is no terminal; `--console` uses standard input and output all the same".to_owned())
+        }
+    }
+
+    /// Any input and output.
+    pub fn new(
+        input: impl BufRead + Send + 'static,
+        output: impl AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<Self, String> {
+        let (send, lines) = mpsc::channel(AHEAD);
+        let thread = std::thread::Builder::new().name("console".to_owned()).spawn(move || read(input, &send));
+        thread.map_err(|error| format!("no thread for the console could be started: {error}"))?;
+        Ok(Self { lines, output: Box::new(output), input_over: false })
+    }
+}
+
+/// Reads lines until the end of input, or until nobody wants them.
+fn read(mut input: impl BufRead, send: &mpsc::Sender<Frame>) {
+    loop {
+        let mut line = Vec::new();
+        match input.by_ref().take(LINE_MAX as u64 + 1).read_until(b'\n', &mut line) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the console cannot be read any more");
+                return;
+            }
+        }
+        if line.len() > LINE_MAX && line.last() != Some(&b'\n') {
+            tracing::warn!("a line of the console was skipped: it has more than {LINE_MAX} bytes");
+            if input.skip_until(b'\n').is_err() {
+                return;
+            }
+            continue;
+        }
+        if send.blocking_send(lines::frame(line)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Serves the console for as long as the transport is wanted.
+pub(super) async fn run(
+    instance: Arc<Instance>,
+    transport: Arc<Transport>,
+    console: Result<Arc<Mutex<Console>>, String>,
+) {
+    let console = match console {
+        Ok(console) => console,
+        Err(reason) => return transport.health.set(State::Off { reason }),
+    };
+    // A console of an instance that ends is given back before this one has it.
+    let mut console = console.lock().await;
+    let Console { lines, output, input_over } = &mut *console;
+    let (link, mut outgoing) = instance.open(&transport);
+    link.opened(None, String::new(), Vec::new()).await;
+    transport.health.set(State::Open);
+    let end = {
+        let reader = receive(lines, input_over, &link);
+        let writer = write(output, &mut outgoing, &link.connection);
+        tokio::pin!(reader);
+        tokio::select! {
+            biased;
+            end = &mut reader => end,
+            () = writer => reader.await,
+        }
+    };
+    let reason = format!("closed by the channel: {}", end.reason);
+    link.closed(end).await;
+    transport.health.set(State::Off { reason });
+}
+
+async fn receive(lines: &mut mpsc::Receiver<Frame>, input_over: &mut bool, link: &Link) -> End {
+    loop {
+        let line = tokio::select! {
+            biased;
+            end = link.connection.ended() => return end,
+            line = lines.recv(), if !*input_over => line,
+        };
+        match line {
+            Some(line) => {
+                link.frame(line).await;
+            }
+            None => *input_over = true,
+        }
+    }
+}
+
+/// Writes what is queued; ends only after it has ended the connection.
+async fn write(
+    output: &mut (dyn AsyncWrite + Send + Unpin),
+    outgoing: &mut mpsc::UnboundedReceiver<Outgoing>,
+    connection: &Connection,
+) {
+    while let Some(item) = outgoing.recv().await {
+        let written = match (&item, item.bytes()) {
+            (Outgoing::Close(end), _) => return connection.end(end.clone()),
+            (_, Some(bytes)) => output.write_all(bytes).await,
+            (_, None) => Ok(()),
+        };
+        connection.sent(&item);
+        let flushed = match written {
+            Ok(()) if outgoing.is_empty() => output.flush().await,
+            other => other,
+        };
+        if let Err(error) = flushed {
+            return connection.end(End::new(code::VANISHED, format!("standard output: {error}")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write as _};
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+    use crate::capability::connection::{Connections as _, Effect};
+    use crate::transport::TransportKind;
+    use crate::transport::fake::{Fake, Seen, setup};
+    use crate::wit::openpista::connection::connection::Target;
+
+    #[tokio::test]
+    async fn lines_are_frames_and_frames_are_written_as_they_are() {
+        let (mut typed, input) = std::io::pipe().map(|(read, write)| (write, read)).unwrap();
+        let (output, mut shown) = tokio::io::duplex(1024);
+        let fake = Fake::with_console(Console::new(std::io::BufReader::new(input), output));
+        fake.configure("console", setup("tty", TransportKind::Console)).unwrap();
+        assert_eq!(fake.seen().await, Seen::opened("tty", ""));
+
+        typed.write_all("grüß dich\r\nand\n".as_bytes()).unwrap();
+        assert_eq!(fake.seen().await, Seen::text("tty", "grüß dich"));
+        assert_eq!(fake.seen().await, Seen::text("tty", "and"));
+
+        fake.hub.apply("console", vec![Effect::Send(Target::One(fake.last()), Frame::Text("> ".into()))]);
+        let mut bytes = [0; 2];
+        shown.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"> ");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_input_leaves_the_connection_open() {
+        let (output, mut shown) = tokio::io::duplex(1024);
+        let fake = Fake::with_console(Console::new(Cursor::new("last"), output));
+        fake.configure("console", setup("tty", TransportKind::Console)).unwrap();
+        assert_eq!(fake.seen().await, Seen::opened("tty", ""));
+        assert_eq!(fake.seen().await, Seen::text("tty", "last"));
+        fake.hub.apply("console", vec![Effect::Send(Target::One(fake.last()), Frame::Text("still".into()))]);
+        let mut bytes = [0; 5];
+        shown.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"still");
+        assert!(fake.hub.is_open("console", fake.last()));
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_too_long_is_skipped() {
+        let (output, _shown) = tokio::io::duplex(64);
+        let fits = "y".repeat(LINE_MAX);
+        let input = format!("{}\n{fits}\nshort\n", "x".repeat(LINE_MAX + 10));
+        let fake = Fake::with_console(Console::new(Cursor::new(input), output));
+        fake.configure("console", setup("tty", TransportKind::Console)).unwrap();
+        assert_eq!(fake.seen().await, Seen::opened("tty", ""));
+        assert_eq!(fake.seen().await, Seen::text("tty", &fits));
+        assert_eq!(fake.seen().await, Seen::text("tty", "short"));
+    }
+
+    #[tokio::test]
+    async fn without_a_terminal_the_status_says_how_to_have_a_console() {
+        let fake = Fake::with_console(Err("no terminal; use --console".to_owned()));
+        fake.configure("console", setup("tty", TransportKind::Console)).unwrap();
+        fake.until(|hub| {
+            let state = hub.status().remove(0).state;
+            state == State::Off { reason: "no terminal; use --console".to_owned() }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_blocked_read_does_not_hold_up_the_end() {
+        let (_typed, input) = std::io::pipe().map(|(read, write)| (write, read)).unwrap();
+        let (output, _shown) = tokio::io::duplex(64);
+        let fake = Fake::with_console(Console::new(std::io::BufReader::new(input), output));
+        fake.configure("console", setup("tty", TransportKind::Console)).unwrap();
+        assert_eq!(fake.seen().await, Seen::opened("tty", ""));
+        tokio::time::timeout(Duration::from_secs(5), fake.hub.shutdown()).await.unwrap();
+    }
+}
