@@ -73,6 +73,8 @@ pub struct Held {
     pub state: state::Writes,
     /// Of `gateway`, `connection` and `control`, in the order they were asked for.
     pub effects: Vec<Effect>,
+    /// What the stand-ins in them stand for.
+    pub secrets: secrets::CallSecrets,
 }
 
 /// One held effect of a channel's call.

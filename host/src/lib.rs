@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod capability;
 pub mod failpoint;
+pub mod gateway;
 pub mod grant;
 pub mod live;
 pub mod message;

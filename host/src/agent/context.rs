@@ -84,7 +84,7 @@ pub(super) fn ended(ending: &Ending) -> Option<Part> {
 }
 
 /// How the turn ended that this message closes.
-pub(super) fn ending(message: &Message) -> Ending {
+pub fn ending(message: &Message) -> Ending {
     message
         .parts
         .iter()

@@ -149,6 +149,7 @@ impl Instance {
         let trap = |reason: String| CallError::Trap { plugin: name.clone(), reason };
         let loaded = self.loaded(&host.runtime).await.map_err(|error| trap(format!("{error:#}")))?;
         let _live = self.live.acquire().await.map_err(|_| CallError::Cancelled)?;
+        let secrets = crate::capability::secrets::CallSecrets::new(Arc::clone(&self.secrets));
         let call = Call {
             caller: Caller {
                 plugin: name.clone(),
@@ -160,9 +161,9 @@ impl Instance {
             },
             grants: Arc::clone(&self.grants),
             settings: Arc::clone(&self.settings),
-            secrets: crate::capability::secrets::CallSecrets::new(Arc::clone(&self.secrets)),
+            secrets: secrets.clone(),
             cancel: around.cancel.clone(),
-            held: Held::default(),
+            held: Held { secrets, ..Held::default() },
             progress: around.progress,
             tools_changed: false,
             services: Arc::clone(&host.services),

@@ -175,8 +175,12 @@ impl Approver for TurnApprover {
             tap(Tapped::Ask(approval.clone()));
         }
         let left = std::time::Duration::from_millis(approval.expires.saturating_sub(now()));
+        let answered = async {
+            let answered = answer.wait_for(Option::is_some).await.ok().and_then(|answer| *answer);
+            answered.flatten()
+        };
         let decision = tokio::select! {
-            answered = answer.wait_for(Option::is_some) => answered.ok().and_then(|answer| answer.flatten()),
+            decision = answered => decision,
             () = tokio::time::sleep(left) => {
                 self.expire(&approval).await;
                 None

@@ -1,0 +1,648 @@
+//! Between channels and sessions: what a channel's call held becomes durable and takes effect; what a turn says finds
+//! its way back.
+//!
+//! `driver` turns events of the transports into calls of the channel component, again where the contract says so;
+//! [`Gateway::commit`] stores what a call held in one transaction and only then executes it; `deliver` has one worker
+//! for each conversation that shows replies in order; `control` answers what clients ask about conversations.
+
+mod control;
+mod deliver;
+mod driver;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::capability::{Effect, Held, connection, control as control_effect, gateway as gateway_effect};
+use crate::live::Live;
+use crate::message::{Decision, Delivery, DeliveryContent, Inbound, Media, Sender, now};
+use crate::plugin::channel::{ChannelInstance, Failure};
+use crate::plugin::registry::{Registry, RoleKind};
+use crate::session::{Catalogue, Key, Outlet, Sessions, command};
+use crate::store::{Accepted, Decided, Store, StoreError};
+use crate::transport::{Hub, InstanceOptions, TransportKind};
+use crate::wit::openpista::gateway::gateway::Notice;
+use crate::wit::role::channel::Preference;
+use crate::wit::role::observer::Update;
+
+pub use deliver::Verdict;
+
+/// Changes of a session are told to observers together, so often.
+const OBSERVE: Duration = Duration::from_millis(100);
+/// Approvals whose time is over are looked for so often.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// What the config says of one channel.
+#[derive(Debug, Clone, Default)]
+pub struct ChannelOptions {
+    /// `/NAME` unless it says otherwise.
+    pub mount: Option<String>,
+    /// The address in front of the mount.
+    pub public_url: Option<String>,
+    /// Who may write; none: everybody whom the channel lets in.
+    pub allow: Option<Vec<String>>,
+}
+
+/// What a gateway is made with.
+pub struct Parts {
+    /// Everything that matters.
+    pub store: Store,
+    /// Plugins.
+    pub registry: Arc<Registry>,
+    /// Sockets.
+    pub hub: Arc<Hub>,
+    /// Models, for clients.
+    pub catalogue: Arc<dyn Catalogue>,
+    /// By instance.
+    pub options: BTreeMap<String, ChannelOptions>,
+    /// Folders of bridge processes.
+    pub folder: PathBuf,
+    /// Ends the daemon.
+    pub quit: CancellationToken,
+}
+
+/// See the module.
+pub struct Gateway {
+    parts: Parts,
+    me: Weak<Gateway>,
+    sessions: OnceLock<Arc<Sessions>>,
+    workers: Mutex<HashMap<Key, deliver::Worker>>,
+    channels: RwLock<BTreeMap<String, Opened>>,
+    notices: Mutex<BTreeMap<String, Notice>>,
+    changed: Mutex<BTreeSet<Key>>,
+    changes: Notify,
+    settled: Mutex<HashMap<String, Result<Option<String>, String>>>,
+    stop: CancellationToken,
+}
+
+/// A channel that is open.
+#[derive(Debug, Clone, Default)]
+struct Opened {
+    digest: String,
+    settings: Arc<str>,
+    preferences: Preferences,
+    /// It has buttons, or its own words, for approvals.
+    asks: bool,
+    observes: bool,
+    console: bool,
+    /// Why it is not.
+    failed: Option<String>,
+}
+
+/// What a channel likes to have delivered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Preferences {
+    /// Drafts, so far apart.
+    drafts: Option<Duration>,
+    /// They hold only what is new.
+    increments: bool,
+    /// A typing sign, again after so long.
+    working: Option<Duration>,
+    activity: bool,
+    reasoning: bool,
+}
+
+impl Preferences {
+    fn of(list: &[Preference]) -> Self {
+        let mut all = Self::default();
+        let ms = |ms: u32| Some(Duration::from_millis(ms.into()));
+        for preference in list {
+            match preference {
+                Preference::Drafts(apart) => all.drafts = ms(*apart),
+                Preference::Increments(apart) => {
+                    all.drafts = ms(*apart);
+                    all.increments = true;
+                }
+                Preference::Working(apart) => all.working = ms((*apart).max(1_000)),
+                Preference::Activity => all.activity = true,
+                Preference::Reasoning => all.reasoning = true,
+                Preference::Other(_) => (),
+            }
+        }
+        all
+    }
+}
+
+/// How a channel stands, for people.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ChannelStatus {
+    /// The instance.
+    pub name: String,
+    /// Its plugin.
+    pub plugin: String,
+    /// Why it is not open.
+    pub failed: Option<String>,
+    /// What it wants the operator to know.
+    pub notice: Option<String>,
+}
+
+/// What a commit led to, to be done once it is stored.
+#[derive(Default)]
+struct Stored {
+    woken: BTreeSet<Key>,
+    cancelled: Vec<Key>,
+    decided: Vec<(String, Decision)>,
+    deliveries: Vec<Delivery>,
+    settled: Vec<(Key, String, Result<Option<String>, String>)>,
+    removed: Vec<Key>,
+    changed: BTreeSet<Key>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Gateway {
+    /// Without sessions yet: they need it as their outlet.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            parts,
+            me: Weak::clone(me),
+            sessions: OnceLock::new(),
+            workers: Mutex::default(),
+            channels: RwLock::default(),
+            notices: Mutex::default(),
+            changed: Mutex::default(),
+            changes: Notify::new(),
+            settled: Mutex::default(),
+            stop: CancellationToken::new(),
+        })
+    }
+
+    /// Sessions and gateway know each other; said once.
+    pub fn join(&self, sessions: Arc<Sessions>) {
+        // A second call would be a mistake of `app`; the first one holds.
+        let _ = self.sessions.set(sessions);
+    }
+
+    fn sessions(&self) -> Option<&Arc<Sessions>> {
+        self.sessions.get()
+    }
+
+    fn channel(&self, instance: &str) -> Option<ChannelInstance> {
+        let snapshot = self.parts.registry.snapshot();
+        let found = snapshot.get(RoleKind::Channel, instance)?;
+        Some(ChannelInstance { instance: Arc::clone(found), host: Arc::clone(self.parts.registry.host()) })
+    }
+
+    fn opened(&self, instance: &str) -> Opened {
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        channels.get(instance).cloned().unwrap_or_default()
+    }
+
+    /// What was there before the last end goes on: messages, deliveries, questions.
+    pub async fn resume(&self) -> Result<(), StoreError> {
+        let store = &self.parts.store;
+        for (instance, conversation) in store.read(|tx| tx.outbox_conversations())? {
+            self.deliver_what_waits(&Key { instance, conversation });
+        }
+        for (instance, conversation) in store.read(|tx| tx.inbox_conversations())? {
+            if let Some(sessions) = self.sessions() {
+                sessions.wake(&Key { instance, conversation });
+            }
+        }
+        self.sweep().await
+    }
+
+    /// Runs until the end: tells observers, closes approvals whose time is over.
+    pub async fn tend(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.changes.notified() => {
+                    tokio::time::sleep(OBSERVE).await;
+                    self.tell_observers().await;
+                }
+                () = tokio::time::sleep(SWEEP) => {
+                    if let Err(error) = self.sweep().await {
+                        tracing::error!("approvals cannot be looked through: {error}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the workers.
+    pub fn shutdown(&self) {
+        self.stop.cancel();
+    }
+
+    /// Questions that nobody waits for any more (their turn is over, or the host was down) are taken away in time.
+    async fn sweep(&self) -> Result<(), StoreError> {
+        let deliveries = self
+            .parts
+            .store
+            .write(|tx| {
+                let mut deliveries = Vec::new();
+                for approval in tx.approvals_expire(now(), 100)? {
+                    let delivery = decided_delivery(approval);
+                    tx.outbox_enqueue(&delivery, now())?;
+                    deliveries.push(delivery);
+                }
+                Ok(deliveries)
+            })
+            .await?;
+        for delivery in &deliveries {
+            if let (DeliveryContent::Decided(approval), Some(sessions)) = (&delivery.content, self.sessions()) {
+                sessions.desk().waiting.decided(&approval.id, None);
+            }
+        }
+        self.enqueued(deliveries);
+        Ok(())
+    }
+
+    /// Opens channels that are new or changed, closes those that are gone. Sockets of a transport that stays, stay.
+    pub async fn reconcile(&self) {
+        let snapshot = self.parts.registry.snapshot();
+        let wanted: BTreeSet<String> = snapshot.of(RoleKind::Channel).map(|channel| channel.name.clone()).collect();
+        let before: Vec<String> = {
+            let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+            channels.keys().filter(|name| !wanted.contains(*name)).cloned().collect()
+        };
+        for gone in before {
+            tracing::info!("the channel {gone} is closed: its plugin is gone");
+            self.channels.write().unwrap_or_else(PoisonError::into_inner).remove(&gone);
+            self.parts.hub.close_instance(&gone).await;
+        }
+        for name in wanted {
+            let Some(channel) = self.channel(&name) else { continue };
+            let known = self.opened(&name);
+            let same = known.digest == channel.instance.plugin.digest && known.settings == channel.instance.settings;
+            if same && known.failed.is_none() {
+                continue;
+            }
+            let opened = self.open(&name, &channel).await;
+            if let Some(why) = &opened.failed {
+                tracing::error!("the channel {name} does not open: {why}");
+            }
+            self.channels.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), opened);
+            self.wake_workers(&name);
+        }
+    }
+
+    async fn open(&self, name: &str, channel: &ChannelInstance) -> Opened {
+        let mut opened = Opened {
+            digest: channel.instance.plugin.digest.clone(),
+            settings: Arc::clone(&channel.instance.settings),
+            ..Opened::default()
+        };
+        let setup = match channel.open().await {
+            Ok((setup, held)) => match self.commit(name, held).await {
+                Ok(()) => setup,
+                Err(error) => {
+                    opened.failed = Some(error.to_string());
+                    return opened;
+                }
+            },
+            Err(failure) => {
+                opened.failed = Some(driver::in_words(&failure));
+                return opened;
+            }
+        };
+        let Some(me) = self.me.upgrade() else { return opened };
+        let options = self.parts.options.get(name).cloned().unwrap_or_default();
+        opened.preferences = Preferences::of(&setup.preferences);
+        opened.console = setup.transports.iter().any(|t| matches!(t.kind, TransportKind::Console));
+        if let Ok(loaded) = channel.instance.loaded(&channel.host.runtime).await {
+            opened.asks = loaded.exports.approvals.is_some();
+            opened.observes = loaded.exports.observer.is_some();
+        }
+        let place = InstanceOptions {
+            mount: options.mount.unwrap_or_else(|| format!("/{name}")),
+            public_url: options.public_url,
+            folder: self.parts.folder.join(name),
+        };
+        opened.failed =
+            self.parts.hub.reconfigure(name, me, place, setup.transports).err().map(|error| error.to_string());
+        opened
+    }
+
+    /// How channels stand.
+    pub fn channel_status(&self) -> Vec<ChannelStatus> {
+        let notices = lock(&self.notices);
+        let snapshot = self.parts.registry.snapshot();
+        snapshot
+            .of(RoleKind::Channel)
+            .map(|channel| ChannelStatus {
+                name: channel.name.clone(),
+                plugin: channel.plugin.manifest.name.clone(),
+                failed: self.opened(&channel.name).failed,
+                notice: notices.get(&channel.name).map(|notice| match notice {
+                    Notice::Text(text) => text.clone(),
+                    Notice::Qr(_) => "a QR code waits to be scanned".into(),
+                    Notice::Clear => String::new(),
+                    Notice::Other(other) => other.kind.clone(),
+                }),
+            })
+            .collect()
+    }
+
+    /// Stores what a call held and then executes it; nothing of it happens if it cannot be stored.
+    pub async fn commit(&self, instance: &str, held: Held) -> Result<(), StoreError> {
+        let (mut connections, mut kept) = (Vec::new(), Vec::new());
+        for effect in held.effects {
+            match effect {
+                Effect::Connection(effect) => connections.push(effect),
+                Effect::Gateway(gateway_effect::Effect::Notice(notice)) => self.notice(instance, notice),
+                other => kept.push(other),
+            }
+        }
+        // A call that only sends commits nothing.
+        if !kept.is_empty() || !held.state.is_empty() {
+            let stored = self.store(instance, held.state, kept).await?;
+            self.execute(stored);
+        }
+        self.apply(instance, connections);
+        Ok(())
+    }
+
+    fn apply(&self, instance: &str, effects: Vec<connection::Effect>) {
+        if !effects.is_empty() {
+            self.parts.hub.apply(instance, effects);
+        }
+    }
+
+    fn notice(&self, instance: &str, notice: Notice) {
+        let mut notices = lock(&self.notices);
+        match &notice {
+            Notice::Clear => {
+                notices.remove(instance);
+                return;
+            }
+            Notice::Text(text) => tracing::warn!(instance, "{text}"),
+            Notice::Qr(_) => tracing::warn!(instance, "a QR code waits to be scanned: openpista-host channel status"),
+            Notice::Other(_) => (),
+        }
+        notices.insert(instance.to_string(), notice);
+    }
+
+    async fn store(
+        &self,
+        instance: &str,
+        state: crate::capability::state::Writes,
+        effects: Vec<Effect>,
+    ) -> Result<Stored, StoreError> {
+        let allow = self.parts.options.get(instance).and_then(|options| options.allow.clone());
+        let asks = self.opened(instance).asks;
+        let instance = instance.to_string();
+        let change = move |tx: &mut crate::store::Writing<'_>| {
+            let mut stored = Stored::default();
+            if !state.is_empty() {
+                tx.state_apply(&instance, &state.set, &state.expected)?;
+            }
+            for effect in &effects {
+                match effect {
+                    Effect::Gateway(effect) => store_gateway(tx, &instance, allow.as_deref(), asks, effect, &mut stored)?,
+                    Effect::Control(effect) => store_control(tx, &instance, effect, &mut stored)?,
+                    Effect::Connection(_) => (),
+                }
+            }
+            Ok(stored)
+        };
+        self.parts.store.write(change).await
+    }
+
+    fn execute(&self, stored: Stored) {
+        let Some(sessions) = self.sessions() else { return };
+        for (approval, decision) in stored.decided {
+            sessions.desk().waiting.decided(&approval, Some(decision));
+        }
+        for (key, delivery, outcome) in stored.settled {
+            lock(&self.settled).insert(delivery, outcome);
+            self.wake_worker(&key);
+        }
+        self.enqueued(stored.deliveries);
+        for key in stored.cancelled.iter().chain(&stored.removed) {
+            sessions.cancel(key);
+        }
+        for key in &stored.woken {
+            sessions.wake(key);
+        }
+        for key in &stored.changed {
+            self.changed(key);
+        }
+    }
+
+    /// Takes a message of somebody who sits at this machine (`run -e`); it is stored like any other.
+    pub async fn submit(&self, inbound: Inbound) -> Result<(), StoreError> {
+        let change = move |tx: &mut crate::store::Writing<'_>| tx.inbox_accept(&inbound, now()).map(|_| ());
+        self.parts.store.write(change).await
+    }
+
+    /// An answer to an approval from somebody who sits at this machine; whether it came in time.
+    pub async fn decide(&self, approval: String, decision: Decision, by: Sender) -> Result<bool, StoreError> {
+        let id = approval.clone();
+        let decided = self.parts.store.write(move |tx| decide(tx, &id, decision, &by)).await?;
+        let Decided::Now(closed) = decided else { return Ok(false) };
+        self.execute(Stored { decided: vec![(approval, decision)], deliveries: vec![decided_delivery(closed)], ..Stored::default() });
+        Ok(true)
+    }
+
+    async fn tell_observers(&self) {
+        let changed = std::mem::take(&mut *lock(&self.changed));
+        let observers: Vec<String> = {
+            let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+            channels.iter().filter(|(_, opened)| opened.observes).map(|(name, _)| name.clone()).collect()
+        };
+        for name in observers {
+            let Some(channel) = self.channel(&name) else { continue };
+            let scope = channel.instance.grants.scope("control").unwrap_or_default();
+            let all = scope.iter().any(|item| item == "all");
+            for key in changed.iter().filter(|key| all || key.instance == name) {
+                match channel.notify(&Update::Session(key.conversation.clone())).await {
+                    Ok(held) => {
+                        if let Err(error) = self.commit(&name, held).await {
+                            tracing::warn!("what {name} made of a change is not stored: {error}");
+                        }
+                    }
+                    Err(error) => tracing::warn!("{error}"),
+                }
+            }
+        }
+    }
+}
+
+fn decided_delivery(approval: crate::message::Approval) -> Delivery {
+    Delivery {
+        id: format!("over-{}", approval.id),
+        instance: approval.instance.clone(),
+        conversation: approval.conversation.clone(),
+        turn: Some(approval.turn.clone()),
+        handle: approval.handle.clone(),
+        content: DeliveryContent::Decided(approval),
+    }
+}
+
+/// A decision with all that it brings: the session's allowance, the end of the question where it was shown.
+fn decide(
+    tx: &mut crate::store::Writing<'_>,
+    approval: &str,
+    decision: Decision,
+    by: &Sender,
+) -> Result<Decided, StoreError> {
+    let decided = tx.approval_decide(approval, decision, by, now())?;
+    if let Decided::Now(closed) = &decided {
+        if decision == Decision::AllowSession {
+            tx.session_change(&closed.session, |session| {
+                if !session.allowed.contains(&closed.tool) {
+                    session.allowed.push(closed.tool.clone());
+                }
+            })?;
+        }
+        tx.outbox_enqueue(&decided_delivery(closed.clone()), now())?;
+    }
+    Ok(decided)
+}
+
+fn store_gateway(
+    tx: &mut crate::store::Writing<'_>,
+    instance: &str,
+    allow: Option<&[String]>,
+    asks: bool,
+    effect: &gateway_effect::Effect,
+    stored: &mut Stored,
+) -> Result<(), StoreError> {
+    let key = |conversation: &str| Key { instance: instance.to_string(), conversation: conversation.to_string() };
+    match effect {
+        gateway_effect::Effect::Submit(inbound) => {
+            if allow.is_some_and(|allow| !allow.contains(&inbound.sender.id)) {
+                tracing::warn!(instance, sender = inbound.sender.id, "a message of somebody unknown is not taken");
+                return Ok(());
+            }
+            let place = key(&inbound.conversation);
+            if !asks && let Some((approval, decision)) = answer_in_words(tx, inbound)? {
+                if let Accepted::New(entry) = tx.inbox_accept(inbound, now())? {
+                    tx.inbox_finish(&entry)?;
+                    if let Decided::Now(closed) = decide(tx, &approval, decision, &inbound.sender)? {
+                        stored.decided.push((approval, decision));
+                        stored.deliveries.push(decided_delivery(closed));
+                    }
+                }
+                return Ok(());
+            }
+            if let Accepted::New(_) = tx.inbox_accept(inbound, now())? {
+                if command::parse(&inbound.text) == Some(command::Command::Stop) {
+                    stored.cancelled.push(place.clone());
+                }
+                stored.woken.insert(place);
+            }
+        }
+        gateway_effect::Effect::Decide { approval, by, decision } => {
+            if let Decided::Now(closed) = decide(tx, approval, *decision, by)? {
+                stored.decided.push((approval.clone(), *decision));
+                stored.deliveries.push(decided_delivery(closed));
+            }
+        }
+        gateway_effect::Effect::Cancel { conversation, by } => {
+            tracing::info!(instance, conversation, by = by.id, "the turn is stopped");
+            stored.cancelled.push(key(conversation));
+        }
+        gateway_effect::Effect::Settle { delivery, outcome } => {
+            if let Some(queued) = tx.outbox_entry(instance, delivery)? {
+                let place = key(&queued.delivery.conversation);
+                stored.settled.push((place, delivery.clone(), outcome.clone()));
+            }
+        }
+        gateway_effect::Effect::Notice(_) => (),
+    }
+    Ok(())
+}
+
+/// For channels without buttons: the next message may be the answer to the question that is open.
+fn answer_in_words(
+    tx: &crate::store::Writing<'_>,
+    inbound: &Inbound,
+) -> Result<Option<(String, Decision)>, StoreError> {
+    let decision = match inbound.text.trim().to_lowercase().as_str() {
+        "y" | "yes" | "ok" | "allow" => Decision::AllowOnce,
+        "s" | "session" | "always" => Decision::AllowSession,
+        "n" | "no" | "deny" => Decision::Deny,
+        _ => return Ok(None),
+    };
+    let open = tx.approvals_open(&inbound.instance, &inbound.conversation)?;
+    Ok(open
+        .into_iter()
+        .find(|approval| approval.owner.id == inbound.sender.id)
+        .map(|approval| (approval.id, decision)))
+}
+
+fn store_control(
+    tx: &mut crate::store::Writing<'_>,
+    instance: &str,
+    effect: &control_effect::Effect,
+    stored: &mut Stored,
+) -> Result<(), StoreError> {
+    let (conversation, change): (&String, &dyn Fn(&mut crate::store::Session)) = match effect {
+        control_effect::Effect::Rename { conversation, title } => {
+            (conversation, &|session| session.title.clone_from(title))
+        }
+        control_effect::Effect::Choose { conversation, model } => {
+            (conversation, &|session| session.model = Some(model.clone()))
+        }
+        control_effect::Effect::Remove { conversation } => {
+            if let Some(session) = tx.session_current(instance, conversation)? {
+                tx.session_delete(&session.id)?;
+                stored.removed.push(Key { instance: instance.into(), conversation: conversation.clone() });
+            }
+            return Ok(());
+        }
+    };
+    let owner = Sender { id: "owner".into(), name: String::new() };
+    let session = tx.session_ensure(instance, conversation, &owner, now())?;
+    tx.session_change(&session.id, change)?;
+    stored.changed.insert(Key { instance: instance.into(), conversation: conversation.clone() });
+    Ok(())
+}
+
+#[async_trait]
+impl Outlet for Gateway {
+    fn enqueued(&self, deliveries: Vec<Delivery>) {
+        for delivery in deliveries {
+            self.worker_for(&Key { instance: delivery.instance.clone(), conversation: delivery.conversation.clone() })
+                .push(delivery);
+        }
+    }
+
+    fn live(&self, key: &Key, live: Option<Arc<Live>>) {
+        // Somebody who runs a turn by hand has no channel to show it on.
+        if self.channel(&key.instance).is_some() {
+            self.worker_for(key).live(live);
+            self.changed(key);
+        }
+    }
+
+    fn changed(&self, key: &Key) {
+        lock(&self.changed).insert(key.clone());
+        self.changes.notify_one();
+    }
+
+    async fn fetch(&self, instance: &str, reference: &str) -> Result<Media, String> {
+        let channel = self.channel(instance).ok_or_else(|| format!("the channel {instance} is gone"))?;
+        match channel.fetch(reference).await {
+            Ok((media, held)) => {
+                self.commit(instance, held).await.map_err(|error| error.to_string())?;
+                gateway_effect::checked_media(media).map_err(|error| error.to_string())
+            }
+            Err(failure) => Err(driver::in_words(&failure)),
+        }
+    }
+
+    fn quit(&self, key: &Key) -> bool {
+        let console = self.opened(&key.instance).console;
+        if console {
+            self.parts.quit.cancel();
+        }
+        console
+    }
+}
+
+impl<E> From<crate::runtime::CallError> for Failure<E> {
+    fn from(error: crate::runtime::CallError) -> Self {
+        Self::Broke(error)
+    }
+}
