@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod capability;
+pub mod config;
 pub mod failpoint;
 pub mod grant;
 pub mod live;
