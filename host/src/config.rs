@@ -406,7 +406,7 @@ impl Config {
 fn web_channel(channels: &mut BTreeMap<String, Instance>) -> &mut Instance {
     channels.entry("web".to_owned()).or_insert_with(|| Instance {
         name: "web".to_owned(),
-        plugin: "channel-web".to_owned(),
+        plugin: None,
         enabled: true,
         settings: Map::new(),
         secrets: BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! openpista-host: a small native host for an agent whose providers, channels and tools are WebAssembly components.
 
+pub mod admin;
 pub mod agent;
 pub mod capability;
 pub mod config;

@@ -32,15 +32,6 @@ impl Role {
             Self::Tool => "tools",
         }
     }
-
-    /// How names of its plugins begin.
-    pub const fn prefix(self) -> &'static str {
-        match self {
-            Self::Provider => "provider-",
-            Self::Channel => "channel-",
-            Self::Tool => "tool-",
-        }
-    }
 }
 
 /// Who may write to a channel.
@@ -137,8 +128,8 @@ impl SecretSource {
 pub struct Instance {
     /// Small letters, digits, `-`.
     pub name: String,
-    /// The component, by the name of its file without `.wasm`.
-    pub plugin: String,
+    /// The plugin's name; `None`: the one that knows the instance's name, or is called like it.
+    pub plugin: Option<String>,
     /// Whether it is to be loaded.
     pub enabled: bool,
     /// For the plugin; its own schema checks them when it is loaded.
@@ -202,11 +193,7 @@ pub(super) fn read<'a>(
 }
 
 fn one(mut section: Section<'_, '_>, name: &str, role: Role, wishes: &mut ServerWishes) -> Instance {
-    let own_plugin = format!("{}{name}", role.prefix());
-    let plugin = section
-        .take("plugin", &[], Some(own_plugin.clone()), |v, _| plugin_name(v), |p| Value::from(p.as_str()))
-        .0
-        .unwrap_or(own_plugin);
+    let plugin = section.take("plugin", &[], None, |v, _| plugin_name(v), |p| Value::from(p.as_str())).0;
     let enabled = section.boolean("enabled", true);
     let mut settings = section.table("settings");
     let mut secrets = secrets(&mut section);

@@ -188,7 +188,7 @@ fn the_older_keys_of_a_channel_reach_the_server_and_its_settings() {
         Value::Object(config.channels["chat"].settings.clone()),
         json!({"session_dir": "/home/ann/s", "bridge_path": "/opt/b"})
     );
-    assert_eq!((config.channels["chat"].plugin.as_str(), config.channels["chat"].enabled), ("channel-chat", false));
+    assert_eq!((config.channels["chat"].plugin.clone(), config.channels["chat"].enabled), (None, false));
     assert_eq!(origin_of(&config, "server.listen"), Origin::File { line: 2 });
 }
 
@@ -264,7 +264,7 @@ fn an_instance_has_its_own_settings_grants_and_limits() {
         config.providers["together"],
         Instance {
             name: "together".to_owned(),
-            plugin: "provider-chat".to_owned(),
+            plugin: Some("provider-chat".to_owned()),
             enabled: true,
             settings: json!({"base-url": "https://x.example", "n": [1, 2.5]}).as_object().unwrap().clone(),
             secrets: BTreeMap::new(),
