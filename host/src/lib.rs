@@ -1,7 +1,9 @@
 //! openpista-host: a small native host for an agent whose providers, channels and tools are WebAssembly components.
 
+pub mod admin;
 pub mod agent;
 pub mod capability;
+pub mod config;
 pub mod failpoint;
 pub mod gateway;
 pub mod grant;
