@@ -1,0 +1,389 @@
+//! The composition root: the only place that builds everything and knows all parts.
+//!
+//! [`App::assemble`] opens the store and the plugins folder without touching a socket: what `plugin list` and
+//! `session show` need when no daemon runs. [`App::serve`] adds the sockets and goes on with what was left.
+
+mod admin;
+mod joints;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::arguments::Schemas;
+use crate::agent::policy::Rules;
+use crate::agent::ports::{Effort, Policy};
+use crate::capability::Services;
+use crate::capability::http::{Egress, EgressOptions};
+use crate::capability::secrets::SecretValue;
+use crate::capability::shell::Shell;
+use crate::config::{self, Config};
+use crate::gateway::{ChannelOptions, Gateway, Parts};
+use crate::message::{new_id, now};
+use crate::models::{Choice, Models};
+use crate::plugin::instance::Host;
+use crate::plugin::registry::{Registry, RoleKind, Wanted, Wishes};
+use crate::plugin::standing::Words;
+use crate::plugin::stock::{self, Laid, Source};
+use crate::plugin::tools::PluginTools;
+use crate::plugin::watch::watch;
+use crate::runtime::Runtime;
+use crate::runtime::limits::Limits;
+use crate::session::{Desk, Sessions, Settings};
+use crate::store::Store;
+use crate::transport::{Console, HttpSettings, Hub, HubSettings, Server, random};
+
+pub use admin::Admin;
+
+const BASE_PROMPT: &str = include_str!("app/prompt.md");
+/// Connections get so long to say good-bye.
+const GOOD_BYE: Duration = Duration::from_secs(5);
+
+/// How a daemon is started, besides the config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// Use standard input and output even if they are no terminal; none: only if they are one.
+    pub console: Option<bool>,
+}
+
+/// All parts, put together.
+pub struct App {
+    /// What was read.
+    pub config: Config,
+    /// Everything that matters.
+    pub store: Store,
+    /// Plugins.
+    pub registry: Arc<Registry>,
+    /// Their tools.
+    pub tools: Arc<PluginTools>,
+    /// Models.
+    pub models: Arc<Models>,
+    /// Conversations.
+    pub sessions: Arc<Sessions>,
+    /// Channels.
+    pub gateway: Arc<Gateway>,
+    /// Sockets.
+    pub hub: Arc<Hub>,
+    /// What laying out the first-party components did.
+    pub laid: Laid,
+    /// The daemon shall end.
+    pub quit: CancellationToken,
+    started: u64,
+    addresses: OnceLock<Vec<SocketAddr>>,
+}
+
+impl App {
+    /// Opens the store and the plugins; no socket, no turn.
+    pub async fn assemble(config: Config, console: Result<Console, String>) -> Result<Arc<Self>> {
+        let home = config.home.clone();
+        let store = Store::open(&config.store.path, crate::store::Options {
+            cache: usize::try_from(config.store.cache).unwrap_or(usize::MAX),
+        })?;
+        std::fs::create_dir_all(&config.plugins.dir)
+            .with_context(|| format!("cannot make the plugins folder {}", config.plugins.dir.display()))?;
+        let laid = if config.plugins.stock {
+            let (source, folder) = (Source::of_this_build(), config.plugins.dir.clone());
+            tokio::task::spawn_blocking(move || stock::lay_out(&source, &folder)).await??
+        } else {
+            Laid::default()
+        };
+        let runtime = Arc::new(Runtime::new(&home.join("cache"))?);
+        let hub = Hub::new(HubSettings {
+            generation: u32::try_from(now() / 1_000).unwrap_or(u32::MAX),
+            random,
+            console,
+        });
+        let later = Arc::new(joints::Later::default());
+        let services = Arc::new(Services {
+            http: Egress::new(EgressOptions::default()),
+            shell: Shell::new(config.agent.workspace.clone()),
+            state: Arc::new(joints::State(store.clone())),
+            conversations: Arc::clone(&later) as _,
+            connections: Arc::clone(&hub) as _,
+            ledger: Arc::new(joints::Notes(store.clone())),
+        });
+        let registry = Arc::new(Registry::new(
+            config.plugins.dir.clone(),
+            home.join("cache").join("good"),
+            Arc::new(Host { runtime, services }),
+            laid.digests.clone(),
+            wishes(&config)?,
+            Arc::new(joints::Book(store.clone(), home.join("cache").join("good"))),
+        )?);
+        registry.scan().await?;
+        let tools = Arc::new(PluginTools::new(Arc::clone(&registry)));
+        let models = Models::new(Arc::clone(&registry), model_wishes(&config));
+        let quit = CancellationToken::new();
+        let gateway = Gateway::new(Parts {
+            store: store.clone(),
+            registry: Arc::clone(&registry),
+            hub: Arc::clone(&hub),
+            catalogue: Arc::clone(&models) as _,
+            options: channel_options(&config),
+            folder: home.join("channels"),
+            quit: quit.clone(),
+        });
+        let sessions = Sessions::new(Arc::new(Desk {
+            store: store.clone(),
+            toolbox: Arc::clone(&tools) as _,
+            power: Arc::new(joints::ToolPower(Arc::clone(&tools))),
+            catalogue: Arc::clone(&models) as _,
+            schemas: Arc::new(Schemas::default()),
+            settings: settings(&config),
+            outlet: Arc::clone(&gateway) as _,
+            waiting: crate::session::approver::Waiting::default(),
+        }));
+        gateway.join(Arc::clone(&sessions));
+        later.join(&gateway);
+        Ok(Arc::new(Self {
+            config,
+            store,
+            registry,
+            tools,
+            models,
+            sessions,
+            gateway,
+            hub,
+            laid,
+            quit,
+            started: now(),
+            addresses: OnceLock::new(),
+        }))
+    }
+
+    /// Makes tools and models known: for turns, with or without a daemon.
+    pub async fn warm_up(&self) -> Option<Choice> {
+        self.tools.refresh(None).await;
+        self.models.choose().await
+    }
+
+    /// Opens the sockets and goes on with what an earlier run left. Returns when the daemon shall end, after everything
+    /// is closed.
+    pub async fn serve(self: &Arc<Self>, ready: impl FnOnce(&Self)) -> Result<()> {
+        let server = Server::bind(
+            HttpSettings {
+                listen: vec![self.config.server.listen],
+                hosts: self.config.server.allowed_hosts.clone(),
+                cors_origins: self.config.server.cors_origins.clone(),
+                limits: crate::transport::HttpLimits::default(),
+            },
+            Arc::clone(&self.hub),
+        )
+        .await?;
+        // Set once: a daemon serves once.
+        let _ = self.addresses.set(server.addresses().to_vec());
+        self.warm_up().await;
+        self.gateway.reconcile().await;
+        self.gateway.resume().await?;
+        let tending = tokio::spawn(Arc::clone(&self.gateway).tend());
+        let watching = tokio::spawn({
+            let me = Arc::clone(self);
+            let changed = Arc::clone(self);
+            async move {
+                let done = watch(Arc::clone(&me.registry), me.quit.clone(), async move || changed.plugins_changed().await);
+                if let Err(error) = done.await {
+                    tracing::error!("changes in the plugins folder go unnoticed until the next start: {error:#}");
+                }
+            }
+        });
+        let asking = tokio::spawn({
+            let models = Arc::clone(&self.models);
+            async move { models.refresh().await }
+        });
+        ready(self);
+        self.quit.cancelled().await;
+        tracing::info!("ending");
+        asking.abort();
+        server.shutdown(GOOD_BYE).await;
+        self.sessions.shutdown().await;
+        self.gateway.shutdown();
+        self.hub.shutdown().await;
+        // Both end with the token; what they still do is finished.
+        let _ = watching.await;
+        let _ = tending.await;
+        self.close().await;
+        Ok(())
+    }
+
+    /// Everything that depends on which plugins there are.
+    pub async fn plugins_changed(&self) {
+        self.tools.refresh(None).await;
+        self.models.choose().await;
+        self.gateway.reconcile().await;
+    }
+
+    /// Stores what is queued and gives the database free.
+    pub async fn close(&self) {
+        let store = self.store.clone();
+        // Blocking: the last batch is written.
+        if let Err(error) = tokio::task::spawn_blocking(move || store.close()).await {
+            tracing::error!("the store was not closed cleanly: {error}");
+        }
+    }
+
+    /// Where the page is, without its token.
+    pub fn address(&self) -> Option<String> {
+        self.addresses.get().and_then(|addresses| addresses.first()).map(|address| format!("http://{address}"))
+    }
+
+    /// The address to open, with the token behind `#`, where no server and no log sees it.
+    pub fn link(&self) -> Option<String> {
+        let address = self.address()?;
+        let token = web_token(&self.config).ok()?;
+        Some(format!("{address}/#token={token}"))
+    }
+
+    /// The daemon starts without a single component: what to do about it.
+    pub fn nothing_to_run(&self) -> Option<String> {
+        let snapshot = self.registry.snapshot();
+        snapshot.plugins.is_empty().then(|| {
+            format!(
+                "there is no plugin in {}, and this build carries none: build them with `cargo xtask build`, or put \
+                 components there",
+                self.config.plugins.dir.display()
+            )
+        })
+    }
+}
+
+/// The token of the page: the configured one, else one that was made at the first start.
+pub fn web_token(config: &Config) -> Result<String> {
+    if let Some(source) = &config.server.token {
+        return Ok(source.read(&config.environment).context("the token of the web page")?.reveal().to_string());
+    }
+    made_token(&config.home)
+}
+
+fn made_token(home: &Path) -> Result<String> {
+    let path = home.join("web-token");
+    match std::fs::read_to_string(&path) {
+        Ok(token) if token.trim().len() >= 16 => Ok(token.trim().to_string()),
+        Ok(_) | Err(_) => {
+            let token = new_id();
+            crate::runtime::cache::write_private(&path, token.as_bytes())?;
+            Ok(token)
+        }
+    }
+}
+
+fn wishes(config: &Config) -> Result<Wishes> {
+    let mut instances = BTreeMap::new();
+    for (role, instance) in config.instances() {
+        let kind = match role {
+            config::Role::Provider => RoleKind::Provider,
+            config::Role::Channel => RoleKind::Channel,
+            config::Role::Tool => RoleKind::Tools,
+        };
+        let mut secrets = BTreeMap::new();
+        for (name, source) in &instance.secrets {
+            let place = || format!("the secret {name} of {}", instance.name);
+            let value = source.read(&config.environment).with_context(place)?;
+            secrets.insert(name.clone(), SecretValue::new(value.reveal()).with_context(place)?);
+        }
+        let wanted = Wanted {
+            plugin: instance.plugin.clone(),
+            disabled: !instance.enabled,
+            settings: instance.settings.clone(),
+            secrets,
+            words: Words { granted: instance.grants.clone(), denied: BTreeSet::new() },
+            limits: (instance.memory.is_some() || instance.running.is_some()).then(|| Limits {
+                memory: instance.memory.map_or(limits(config).memory, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+                ticks: instance.running.map_or(limits(config).ticks, crate::runtime::ticks),
+                ..limits(config)
+            }),
+        };
+        instances.insert((kind, instance.name.clone()), wanted);
+    }
+    // The page has a token even when the config says nothing of it.
+    let web = instances.entry((RoleKind::Channel, "web".to_string())).or_default();
+    if !web.secrets.contains_key("web-token") {
+        web.secrets.insert("web-token".into(), SecretValue::new(web_token(config)?).context("the token of the web page")?);
+    }
+    Ok(Wishes { instances, safe_mode: config.plugins.safe_mode, limits: limits(config) })
+}
+
+fn limits(config: &Config) -> Limits {
+    let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    Limits {
+        memory: size(config.limits.memory),
+        ticks: crate::runtime::ticks(config.limits.running),
+        table_elements: size(config.limits.table_elements),
+        instances: size(config.limits.instances),
+        resources: size(config.limits.resources),
+        transfer: size(config.limits.host_call),
+    }
+}
+
+fn model_wishes(config: &Config) -> crate::models::Wishes {
+    let name = |name: &config::ModelName| (name.instance.clone(), name.model.clone());
+    crate::models::Wishes {
+        model: config.agent.model.as_ref().map(name),
+        fallbacks: config.agent.fallback_models.iter().map(name).collect(),
+        effort: config.agent.effort.map(|effort| match effort {
+            config::Effort::Off => Effort::Off,
+            config::Effort::Low => Effort::Low,
+            config::Effort::Medium => Effort::Medium,
+            config::Effort::High => Effort::High,
+        }),
+        options: config.agent.options.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
+        configured: config.providers.values().filter(|one| one.enabled).map(|one| one.name.clone()).collect(),
+    }
+}
+
+fn channel_options(config: &Config) -> BTreeMap<String, ChannelOptions> {
+    let mut all: BTreeMap<String, ChannelOptions> = config
+        .channels
+        .values()
+        .map(|channel| {
+            let options = ChannelOptions {
+                mount: channel.mount.clone(),
+                public_url: config.server.public_url.as_ref().map(ToString::to_string),
+                allow: (channel.contacts == Some(config::Contacts::Allow)).then(|| channel.allow.clone()),
+            };
+            (channel.name.clone(), options)
+        })
+        .collect();
+    // The page is the server's own, unless the config gives it another place.
+    all.entry("web".into()).or_default().mount.get_or_insert_with(|| "/".into());
+    all
+}
+
+fn settings(config: &Config) -> Settings {
+    let policy = |verdict: config::Verdict| match verdict {
+        config::Verdict::Allow => Policy::Allow,
+        config::Verdict::Ask => Policy::Ask,
+        config::Verdict::Deny => Policy::Deny,
+    };
+    let mut rules: Vec<(String, Policy)> =
+        config.policy.tools.iter().map(|(tool, verdict)| (tool.clone(), policy(*verdict))).collect();
+    if config.policy.default != config::Verdict::Ask {
+        rules.push(("*".into(), policy(config.policy.default)));
+    }
+    let base_prompt = match &config.agent.system_prompt {
+        Some(own) => format!("{BASE_PROMPT}\n{own}"),
+        None => BASE_PROMPT.to_string(),
+    };
+    let defaults = crate::agent::Limits::default();
+    Settings {
+        limits: crate::agent::Limits {
+            max_rounds: usize::try_from(config.agent.max_tool_rounds).unwrap_or(usize::MAX),
+            time: config.agent.turn_timeout,
+            tool_chars: config.agent.tool_output_chars,
+            context_tokens: config
+                .agent
+                .max_context_tokens
+                .map_or(defaults.context_tokens, |tokens| usize::try_from(tokens).unwrap_or(usize::MAX)),
+            ..defaults
+        },
+        approval_time: config.agent.approval_timeout,
+        rules: Arc::new(Rules::new(rules)),
+        trust_content: !config.policy.reask_after_untrusted,
+        base_prompt,
+        workspace: config.agent.workspace.display().to_string(),
+    }
+}
