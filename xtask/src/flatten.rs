@@ -39,33 +39,19 @@ pub fn check(wit: &Path) -> Result<()> {
     if found == wanted {
         return Ok(());
     }
-    let same = found
-        .lines()
-        .zip(wanted.lines())
-        .take_while(|(a, b)| a == b)
-        .count();
-    bail!(
-        "{} differs from wit/ in line {}; run `cargo xtask flatten`",
-        path.display(),
-        same + 1
-    )
+    let same = found.lines().zip(wanted.lines()).take_while(|(a, b)| a == b).count();
+    bail!("{} differs from wit/ in line {}; run `cargo xtask flatten`", path.display(), same + 1)
 }
 
 /// The contract in `wit` as one text: the packages of `wit/deps` by folder name, the main package last.
 pub fn flatten(wit: &Path) -> Result<String> {
-    let mut folders: Vec<PathBuf> = entries(&wit.join("deps"))?
-        .into_iter()
-        .filter(|path| path.is_dir())
-        .collect();
+    let mut folders: Vec<PathBuf> = entries(&wit.join("deps"))?.into_iter().filter(|path| path.is_dir()).collect();
     folders.push(wit.to_path_buf());
 
     let mut text = NOTICE.to_string();
     for folder in folders {
         let mut files = Vec::new();
-        for path in entries(&folder)?
-            .into_iter()
-            .filter(|path| path.extension().is_some_and(|e| e == "wit"))
-        {
+        for path in entries(&folder)?.into_iter().filter(|path| path.extension().is_some_and(|e| e == "wit")) {
             files.push(fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?);
         }
         let package = nest(&files).with_context(|| format!("cannot flatten {}", folder.display()))?;
@@ -126,30 +112,17 @@ struct Header {
 fn split(file: &str) -> (Option<Header>, String) {
     let lines: Vec<&str> = file.split_inclusive('\n').collect();
     let named = lines.iter().enumerate().find_map(|(at, line)| {
-        let name = line
-            .trim_end_matches('\n')
-            .strip_prefix("package ")?
-            .strip_suffix(';')?;
+        let name = line.trim_end_matches('\n').strip_prefix("package ")?.strip_suffix(';')?;
         Some((at, name.to_string()))
     });
     let Some((at, name)) = named else {
         return (None, file.to_string());
     };
     let (before, after) = lines.split_at(at);
-    let documented = before
-        .iter()
-        .rev()
-        .take_while(|line| line.trim_start().starts_with("///"))
-        .count();
+    let documented = before.iter().rev().take_while(|line| line.trim_start().starts_with("///")).count();
     let (before, doc) = before.split_at(at - documented);
     let rest = before.iter().chain(after.iter().skip(1)).copied().collect();
-    (
-        Some(Header {
-            doc: doc.concat(),
-            name,
-        }),
-        rest,
-    )
+    (Some(Header { doc: doc.concat(), name }), rest)
 }
 
 #[cfg(test)]
@@ -169,19 +142,10 @@ mod tests {
     #[test]
     fn packages_are_nested_in_order_with_their_comments() {
         let wit = contract(&[
-            (
-                "world.wit",
-                "/// The main one.\npackage a:main@0.1.0;\n\nworld w {\n  import x;\n}\n",
-            ),
+            ("world.wit", "/// The main one.\npackage a:main@0.1.0;\n\nworld w {\n  import x;\n}\n"),
             ("also.wit", "// A note.\ninterface x {}\n"),
-            (
-                "deps/b/b.wit",
-                "package a:b@0.1.0;\n\n/// One.\ninterface one {\n\n  f: func();\n}\n",
-            ),
-            (
-                "deps/a/a.wit",
-                "/// First line.\n/// Second line.\npackage a:a@0.1.0;\ninterface two {}\n",
-            ),
+            ("deps/b/b.wit", "package a:b@0.1.0;\n\n/// One.\ninterface one {\n\n  f: func();\n}\n"),
+            ("deps/a/a.wit", "/// First line.\n/// Second line.\npackage a:a@0.1.0;\ninterface two {}\n"),
             ("deps/a/notes.md", "not WIT"),
         ]);
         assert_eq!(
@@ -218,41 +182,21 @@ package a:main@0.1.0 {
 
     #[test]
     fn a_package_without_a_header_or_with_two_is_refused() {
-        let none = contract(&[
-            ("world.wit", "interface x {}\n"),
-            ("deps/a/a.wit", "package a:a;\n"),
-        ]);
-        assert!(
-            format!("{:#}", flatten(none.path()).unwrap_err())
-                .ends_with("no file has a line `package NAME;`")
-        );
-        let two = contract(&[
-            ("a.wit", "package a:a;\n"),
-            ("b.wit", "package a:b;\n"),
-            ("deps/.keep", ""),
-        ]);
+        let none = contract(&[("world.wit", "interface x {}\n"), ("deps/a/a.wit", "package a:a;\n")]);
+        assert!(format!("{:#}", flatten(none.path()).unwrap_err()).ends_with("no file has a line `package NAME;`"));
+        let two = contract(&[("a.wit", "package a:a;\n"), ("b.wit", "package a:b;\n"), ("deps/.keep", "")]);
         assert!(format!("{:#}", flatten(two.path()).unwrap_err()).ends_with("two headers: a:a and a:b"));
     }
 
     #[test]
     fn the_check_names_the_line_that_differs_and_writing_settles_it() {
-        let wit = contract(&[
-            ("world.wit", "package a:main;\n\ninterface x {}\n"),
-            ("deps/a/a.wit", "package a:a;\n"),
-        ]);
+        let wit = contract(&[("world.wit", "package a:main;\n\ninterface x {}\n"), ("deps/a/a.wit", "package a:a;\n")]);
         assert!(write(wit.path()).unwrap());
         assert!(!write(wit.path()).unwrap());
         check(wit.path()).unwrap();
-        fs::write(
-            wit.path().join("world.wit"),
-            "package a:main;\n\ninterface y {}\n",
-        )
-        .unwrap();
+        fs::write(wit.path().join("world.wit"), "package a:main;\n\ninterface y {}\n").unwrap();
         let error = check(wit.path()).unwrap_err().to_string();
-        assert!(
-            error.ends_with("differs from wit/ in line 8; run `cargo xtask flatten`"),
-            "{error}"
-        );
+        assert!(error.ends_with("differs from wit/ in line 8; run `cargo xtask flatten`"), "{error}");
     }
 
     #[test]

@@ -32,17 +32,12 @@ pub fn find(folder: &Path) -> Result<Vec<String>> {
         if !manifest.is_file() {
             continue;
         }
-        let text =
-            fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
-        let Some(name) = guest_name(&text).with_context(|| format!("cannot read {}", manifest.display()))?
-        else {
+        let text = fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+        let Some(name) = guest_name(&text).with_context(|| format!("cannot read {}", manifest.display()))? else {
             continue;
         };
         if path.file_name().is_none_or(|folder| folder != name.as_str()) {
-            bail!(
-                "{} names the crate `{name}`; a guest and its folder have the same name",
-                manifest.display()
-            );
+            bail!("{} names the crate `{name}`; a guest and its folder have the same name", manifest.display());
         }
         names.push(name);
     }
@@ -53,19 +48,12 @@ pub fn find(folder: &Path) -> Result<Vec<String>> {
 /// The crate's name, if it is a guest.
 fn guest_name(manifest: &str) -> Result<Option<String>> {
     let manifest: toml::Table = manifest.parse()?;
-    let types = manifest
-        .get("lib")
-        .and_then(|lib| lib.get("crate-type"))
-        .and_then(toml::Value::as_array);
+    let types = manifest.get("lib").and_then(|lib| lib.get("crate-type")).and_then(toml::Value::as_array);
     if !types.is_some_and(|types| types.iter().any(|kind| kind.as_str() == Some("cdylib"))) {
         return Ok(None);
     }
-    let name = manifest
-        .get("package")
-        .and_then(|package| package.get("name"))
-        .and_then(toml::Value::as_str);
-    name.map(|name| Some(name.to_string()))
-        .context("[package] has no name")
+    let name = manifest.get("package").and_then(|package| package.get("name")).and_then(toml::Value::as_str);
+    name.map(|name| Some(name.to_string())).context("[package] has no name")
 }
 
 /// Builds the first-party components into `plugins/`: all, or those named.
@@ -104,14 +92,9 @@ pub fn build_all(workspace: &Workspace) -> Result<Done> {
 /// Fails if there is nothing that a release could embed.
 pub fn refuse_empty(workspace: &Workspace) -> Result<()> {
     let folder = workspace.plugins();
-    let any = entries(&folder)?
-        .iter()
-        .any(|path| path.extension().is_some_and(|extension| extension == "wasm"));
+    let any = entries(&folder)?.iter().any(|path| path.extension().is_some_and(|extension| extension == "wasm"));
     if !any {
-        bail!(
-            "{} holds no component, so the binary would do nothing",
-            folder.display()
-        );
+        bail!("{} holds no component, so the binary would do nothing", folder.display());
     }
     Ok(())
 }
@@ -132,10 +115,7 @@ fn place(workspace: &Workspace, names: &[String], folder: &Path, whole: bool) ->
         let from = built.join(format!("{}.wasm", name.replace('-', "_")));
         let to = folder.join(format!("{name}.wasm"));
         if copy_if_different(&from, &to)? {
-            say(&format!(
-                "  {} is new",
-                to.strip_prefix(workspace.root()).unwrap_or(&to).display()
-            ));
+            say(&format!("  {} is new", to.strip_prefix(workspace.root()).unwrap_or(&to).display()));
         }
     }
     if whole {
@@ -158,7 +138,8 @@ fn forget_others(folder: &Path, names: &[String]) -> Result<()> {
             Err(error) => return Err(error).with_context(|| format!("cannot remove {}", file.display())),
         }
     }
-    fs::write(&list, names.join("\n") + "\n").with_context(|| format!("cannot write {}", list.display()))
+    let names: String = names.iter().map(|name| format!("{name}\n")).collect();
+    fs::write(&list, names).with_context(|| format!("cannot write {}", list.display()))
 }
 
 /// A running daemon watches the folder, so an unchanged file is not touched and a new one appears whole.
@@ -175,10 +156,7 @@ fn copy_if_different(from: &Path, to: &Path) -> Result<bool> {
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let context = || format!("cannot list {}", folder.display());
-    fs::read_dir(folder)
-        .with_context(context)?
-        .map(|entry| Ok(entry.with_context(context)?.path()))
-        .collect()
+    fs::read_dir(folder).with_context(context)?.map(|entry| Ok(entry.with_context(context)?.path())).collect()
 }
 
 #[cfg(test)]
@@ -197,14 +175,8 @@ mod tests {
     #[test]
     fn guests_are_the_crates_with_a_cdylib() {
         let folder = crates(&[
-            (
-                "tool-b",
-                "[package]\nname = \"tool-b\"\n[lib]\ncrate-type = [\"cdylib\", \"rlib\"]\n",
-            ),
-            (
-                "tool-a",
-                "[package]\nname = \"tool-a\"\n[lib]\ncrate-type = [\"cdylib\"]\n",
-            ),
+            ("tool-b", "[package]\nname = \"tool-b\"\n[lib]\ncrate-type = [\"cdylib\", \"rlib\"]\n"),
+            ("tool-a", "[package]\nname = \"tool-a\"\n[lib]\ncrate-type = [\"cdylib\"]\n"),
             ("sdk", "[package]\nname = \"sdk\"\n"),
         ]);
         fs::write(folder.path().join("README.md"), "not a crate").unwrap();
@@ -213,15 +185,9 @@ mod tests {
 
     #[test]
     fn a_guest_is_named_as_its_folder() {
-        let folder = crates(&[(
-            "tool-a",
-            "[package]\nname = \"shell\"\n[lib]\ncrate-type = [\"cdylib\"]\n",
-        )]);
+        let folder = crates(&[("tool-a", "[package]\nname = \"shell\"\n[lib]\ncrate-type = [\"cdylib\"]\n")]);
         let error = find(folder.path()).unwrap_err().to_string();
-        assert!(
-            error.ends_with("names the crate `shell`; a guest and its folder have the same name"),
-            "{error}"
-        );
+        assert!(error.ends_with("names the crate `shell`; a guest and its folder have the same name"), "{error}");
     }
 
     #[test]
@@ -247,9 +213,6 @@ mod tests {
         forget_others(folder.path(), &["kept".into()]).unwrap();
         let mut left = entries(folder.path()).unwrap();
         left.sort();
-        assert_eq!(
-            left,
-            [".built", "kept.wasm", "mine.wasm"].map(|name| folder.path().join(name))
-        );
+        assert_eq!(left, [".built", "kept.wasm", "mine.wasm"].map(|name| folder.path().join(name)));
     }
 }

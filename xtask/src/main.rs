@@ -63,16 +63,8 @@ fn help() -> String {
 
 /// True if all went well; what did not is on the screen by then.
 fn run(mut arguments: Vec<String>) -> Result<bool> {
-    let command = if arguments.is_empty() {
-        "help".to_string()
-    } else {
-        arguments.remove(0)
-    };
-    if arguments
-        .iter()
-        .take_while(|argument| *argument != "--")
-        .any(|a| a == "--help" || a == "-h")
-    {
+    let command = if arguments.is_empty() { "help".to_string() } else { arguments.remove(0) };
+    if arguments.iter().take_while(|argument| *argument != "--").any(|a| a == "--help" || a == "-h") {
         say(&help());
         return Ok(true);
     }
@@ -84,9 +76,7 @@ fn run(mut arguments: Vec<String>) -> Result<bool> {
             return Ok(true);
         }
         "setup" => {
-            let permission = Permission {
-                sudo: flag(&mut arguments, "--sudo"),
-            };
+            let permission = Permission { sudo: flag(&mut arguments, "--sudo") };
             none_left("setup", &arguments)?;
             if setup::rust(&workspace, &mut report) {
                 setup::tests(&workspace, permission, &mut report);
@@ -155,48 +145,25 @@ fn build(workspace: &Workspace, release: bool, names: &[String], report: &mut Re
     if !setup::rust(workspace, report) {
         return Ok(());
     }
-    let alone = ["cargo xtask build", &names.join(" ")]
-        .join(" ")
-        .trim_end()
-        .to_string();
-    let step = Step {
-        name: "components",
-        does: "builds them for WebAssembly, into plugins/".into(),
-        alone,
-    };
+    let alone = ["cargo xtask build", &names.join(" ")].join(" ").trim_end().to_string();
+    let step = Step { name: "components", does: "builds them for WebAssembly, into plugins/".into(), alone };
     if !report.step(step, || guests::build_components(workspace, names)) || !names.is_empty() {
         return Ok(());
     }
     let (does, alone, arguments): (&str, &str, &[&str]) = if release {
         let does = "builds the release with the components inside; this takes several minutes";
-        (
-            does,
-            "cargo xtask build --release",
-            &["build", "--release", "--package", "openpista-host"],
-        )
+        (does, "cargo xtask build --release", &["build", "--release", "--package", "openpista-host"])
     } else {
-        let does =
-            "builds it; the first time this takes several minutes, as the WebAssembly compiler is in it";
-        (
-            does,
-            "cargo xtask build",
-            &["build", "--package", "openpista-host"],
-        )
+        let does = "builds it; the first time this takes several minutes, as the WebAssembly compiler is in it";
+        (does, "cargo xtask build", &["build", "--package", "openpista-host"])
     };
-    report.step(
-        Step {
-            name: "host",
-            does: does.into(),
-            alone: alone.into(),
-        },
-        || {
-            if release {
-                guests::refuse_empty(workspace)?;
-            }
-            Run::cargo(workspace.root()).args(arguments).run()?;
-            Ok(Done::Yes)
-        },
-    );
+    report.step(Step { name: "host", does: does.into(), alone: alone.into() }, || {
+        if release {
+            guests::refuse_empty(workspace)?;
+        }
+        Run::cargo(workspace.root()).args(arguments).run()?;
+        Ok(Done::Yes)
+    });
     Ok(())
 }
 

@@ -16,12 +16,7 @@ use crate::workspace::{Workspace, program};
 const TOOLS: [(&str, &str); 2] = [("cargo-component", "0.21.1"), ("cargo-deny", "0.20.2")];
 /// The oldest Node.js that the npm packages of the tests run on.
 const NODE: u32 = 20;
-const CHROMIUM: [&str; 4] = [
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-];
+const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// What may be installed where.
 #[derive(Clone, Copy, Default)]
@@ -47,31 +42,18 @@ pub fn rust(workspace: &Workspace, report: &mut Report) -> bool {
 
 /// All that the tests need beyond Rust. What cannot be installed is reported; the tests that need it fail or skip.
 pub fn tests(workspace: &Workspace, permission: Permission, report: &mut Report) {
-    let step = |name, does: &str| Step {
-        name,
-        does: does.into(),
-        alone: "cargo xtask setup".into(),
-    };
-    report.step(
-        step(
-            "packages",
-            "system packages that the tests use: a browser, a terminal, Node.js",
-        ),
-        || install_packages(workspace, permission),
-    );
+    let step = |name, does: &str| Step { name, does: does.into(), alone: "cargo xtask setup".into() };
+    report.step(step("packages", "system packages that the tests use: a browser, a terminal, Node.js"), || {
+        install_packages(workspace, permission)
+    });
     for (name, version) in TOOLS {
-        report.step(
-            step(name, &format!("version {version} into target/tools")),
-            || install_tool(workspace, name, version),
-        );
+        report.step(step(name, &format!("version {version} into target/tools")), || {
+            install_tool(workspace, name, version)
+        });
     }
-    report.step(
-        step(
-            "npm",
-            "the fake model server and the browser driver of the tests, into target/npm",
-        ),
-        || install_npm(workspace),
-    );
+    report.step(step("npm", "the fake model server and the browser driver of the tests, into target/npm"), || {
+        install_npm(workspace)
+    });
 }
 
 fn install_rust(workspace: &Workspace) -> Result<Done> {
@@ -79,21 +61,12 @@ fn install_rust(workspace: &Workspace) -> Result<Done> {
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let wanted = Toolchain::parse(&text).with_context(|| format!("cannot read {}", path.display()))?;
 
-    let sysroot = Run::new(workspace.root(), "rustc")
-        .args(["--print", "sysroot"])
-        .output()?;
+    let sysroot = Run::new(workspace.root(), "rustc").args(["--print", "sysroot"]).output()?;
     let sysroot = PathBuf::from(sysroot.trim());
-    let targets: Vec<String> = wanted
-        .targets
-        .into_iter()
-        .filter(|target| !sysroot.join("lib/rustlib").join(target).is_dir())
-        .collect();
+    let targets: Vec<String> =
+        wanted.targets.into_iter().filter(|target| !sysroot.join("lib/rustlib").join(target).is_dir()).collect();
     let programs = |component: &str| {
-        if component == "clippy" {
-            "cargo-clippy".to_string()
-        } else {
-            component.to_string()
-        }
+        if component == "clippy" { "cargo-clippy".to_string() } else { component.to_string() }
     };
     let components: Vec<String> = wanted
         .components
@@ -105,21 +78,13 @@ fn install_rust(workspace: &Workspace) -> Result<Done> {
     }
     if program(&["rustup"]).is_none() {
         let missing = [targets, components].concat().join(", ");
-        bail!(
-            "this Rust lacks {missing}, and there is no rustup to add them: install Rust from https://rustup.rs"
-        );
+        bail!("this Rust lacks {missing}, and there is no rustup to add them: install Rust from https://rustup.rs");
     }
     if !targets.is_empty() {
-        Run::new(workspace.root(), "rustup")
-            .args(["target", "add"])
-            .args(targets)
-            .run()?;
+        Run::new(workspace.root(), "rustup").args(["target", "add"]).args(targets).run()?;
     }
     if !components.is_empty() {
-        Run::new(workspace.root(), "rustup")
-            .args(["component", "add"])
-            .args(components)
-            .run()?;
+        Run::new(workspace.root(), "rustup").args(["component", "add"]).args(components).run()?;
     }
     Ok(Done::Yes)
 }
@@ -137,16 +102,9 @@ impl Toolchain {
         let toolchain = table.get("toolchain").context("there is no [toolchain]")?;
         let names = |key: &str| -> Vec<String> {
             let list = toolchain.get(key).and_then(toml::Value::as_array);
-            list.into_iter()
-                .flatten()
-                .filter_map(toml::Value::as_str)
-                .map(str::to_string)
-                .collect()
+            list.into_iter().flatten().filter_map(toml::Value::as_str).map(str::to_string).collect()
         };
-        Ok(Self {
-            targets: names("targets"),
-            components: names("components"),
-        })
+        Ok(Self { targets: names("targets"), components: names("components") })
     }
 }
 
@@ -170,38 +128,24 @@ fn install_packages(workspace: &Workspace, permission: Permission) -> Result<Don
 
     let names = missing.join(" ");
     if program(&["apt-get"]).is_none() {
-        return Ok(Done::Skipped(format!(
-            "without {names}, as there is no apt here: tests that need them skip"
-        )));
+        return Ok(Done::Skipped(format!("without {names}, as there is no apt here: tests that need them skip")));
     }
     let root = Run::new(workspace.root(), "id").arg("-u").output()?.trim() == "0";
     if !root && !permission.sudo {
-        return Ok(Done::Skipped(format!(
-            "without {names}: `cargo xtask setup --sudo` installs them"
-        )));
+        return Ok(Done::Skipped(format!("without {names}: `cargo xtask setup --sudo` installs them")));
     }
     let apt = || {
-        let run = if root {
-            Run::new(workspace.root(), "env")
-        } else {
-            Run::new(workspace.root(), "sudo").arg("env")
-        };
+        let run = if root { Run::new(workspace.root(), "env") } else { Run::new(workspace.root(), "sudo").arg("env") };
         run.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"])
     };
     apt().args(["update", "--quiet"]).run()?;
-    apt()
-        .args(["install", "--quiet", "--yes", "--no-install-recommends"])
-        .args(missing)
-        .run()?;
+    apt().args(["install", "--quiet", "--yes", "--no-install-recommends"]).args(missing).run()?;
     Ok(Done::Yes)
 }
 
 /// The major version of Node.js, if there is one.
 fn node(workspace: &Workspace) -> Option<u32> {
-    let version = Run::new(workspace.root(), "node")
-        .arg("--version")
-        .output()
-        .ok()?;
+    let version = Run::new(workspace.root(), "node").arg("--version").output().ok()?;
     version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
 }
 
@@ -233,9 +177,7 @@ fn install_npm(workspace: &Workspace) -> Result<Done> {
             )));
         }
         None => {
-            return Ok(Done::Skipped(
-                "there is no Node.js: tests that use the packages skip".into(),
-            ));
+            return Ok(Done::Skipped("there is no Node.js: tests that use the packages skip".into()));
         }
     }
     let npm = workspace.npm();
@@ -255,9 +197,7 @@ fn install_npm(workspace: &Workspace) -> Result<Done> {
         return Ok(Done::Skipped("already there".into()));
     }
     // `ci` takes exactly what the lock file says, and no package runs code of its own.
-    Run::new(&npm, "npm")
-        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-        .run()?;
+    Run::new(&npm, "npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).run()?;
     Ok(Done::Yes)
 }
 
@@ -268,10 +208,7 @@ mod tests {
     #[test]
     fn the_toolchain_file_lists_targets_and_components() {
         let text = "[toolchain]\nchannel = \"1\"\ntargets = [\"wasm32-wasip2\"]\ncomponents = [\"clippy\"]\n";
-        let wanted = Toolchain {
-            targets: vec!["wasm32-wasip2".into()],
-            components: vec!["clippy".into()],
-        };
+        let wanted = Toolchain { targets: vec!["wasm32-wasip2".into()], components: vec!["clippy".into()] };
         assert_eq!(Toolchain::parse(text).unwrap(), wanted);
     }
 }

@@ -24,8 +24,7 @@ struct Skip {
 /// Empties the list and returns its path.
 pub fn start(workspace: &Workspace) -> Result<std::path::PathBuf> {
     let path = workspace.target().join("skips.txt");
-    fs::create_dir_all(workspace.target())
-        .with_context(|| format!("cannot make {}", workspace.target().display()))?;
+    fs::create_dir_all(workspace.target()).with_context(|| format!("cannot make {}", workspace.target().display()))?;
     fs::write(&path, "").with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }
@@ -45,17 +44,10 @@ pub fn judge(workspace: &Workspace) -> Result<Done> {
     let list = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let surprising = not_allowed(&skips, &list);
     if !surprising.is_empty() && std::env::var_os("CI").is_some_and(|value| value == "true") {
-        bail!(
-            "with CI=true these tests must run, or stand in {}: {}",
-            path.display(),
-            surprising.join(", ")
-        );
+        bail!("with CI=true these tests must run, or stand in {}: {}", path.display(), surprising.join(", "));
     }
-    let (count, verb) = if skips.len() == 1 {
-        ("1 test".into(), "was")
-    } else {
-        (format!("{} tests", skips.len()), "were")
-    };
+    let (count, verb) =
+        if skips.len() == 1 { ("1 test".into(), "was") } else { (format!("{} tests", skips.len()), "were") };
     Ok(Done::Skipped(format!("{count} {verb} skipped")))
 }
 
@@ -66,27 +58,16 @@ fn parse(noted: &str) -> Vec<Skip> {
         .map(|line| {
             let said = line.strip_prefix("SKIP ").unwrap_or(line);
             let (test, reason) = said.split_once(": ").unwrap_or((said, "no reason given"));
-            Skip {
-                test: test.trim().to_string(),
-                reason: reason.trim().to_string(),
-            }
+            Skip { test: test.trim().to_string(), reason: reason.trim().to_string() }
         })
         .collect()
 }
 
 /// The tests that the list does not name. `#` begins a comment.
 fn not_allowed<'a>(skips: &'a [Skip], list: &str) -> Vec<&'a str> {
-    let allowed: Vec<&str> = list
-        .lines()
-        .filter_map(|line| line.split('#').next())
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .collect();
-    skips
-        .iter()
-        .map(|skip| skip.test.as_str())
-        .filter(|test| !allowed.contains(test))
-        .collect()
+    let allowed: Vec<&str> =
+        list.lines().filter_map(|line| line.split('#').next()).map(str::trim).filter(|name| !name.is_empty()).collect();
+    skips.iter().map(|skip| skip.test.as_str()).filter(|test| !allowed.contains(test)).collect()
 }
 
 #[cfg(test)]
@@ -96,10 +77,7 @@ mod tests {
     #[test]
     fn a_skip_is_a_name_and_a_reason_and_a_strange_line_is_one_too() {
         let noted = "SKIP web::grows: there is no Chromium: none at all\n\nSKIP odd\nodder\n";
-        let skip = |test: &str, reason: &str| Skip {
-            test: test.into(),
-            reason: reason.into(),
-        };
+        let skip = |test: &str, reason: &str| Skip { test: test.into(), reason: reason.into() };
         assert_eq!(
             parse(noted),
             [

@@ -38,10 +38,7 @@ pub struct Report {
 
 impl Report {
     pub fn new() -> Self {
-        Self {
-            rows: Vec::new(),
-            started: Instant::now(),
-        }
+        Self { rows: Vec::new(), started: Instant::now() }
     }
 
     /// Runs one step. False if it failed: the caller decides whether the next ones make sense.
@@ -80,13 +77,7 @@ impl Report {
     }
 
     fn table(&self) -> String {
-        let width = self
-            .rows
-            .iter()
-            .map(|(step, ..)| step.name.chars().count())
-            .max()
-            .unwrap_or(0)
-            .max(8);
+        let width = self.rows.iter().map(|(step, ..)| step.name.chars().count()).max().unwrap_or(0).max(8);
         let mut text = String::from("\n");
         for (step, time, outcome) in &self.rows {
             let note = match outcome {
@@ -95,18 +86,9 @@ impl Report {
                 Outcome::Failed(_) => "FAILED",
             };
             // Writing to a string cannot fail.
-            let _ = writeln!(
-                text,
-                "{}",
-                format!("  {:width$}  {:>10}  {note}", step.name, shown(*time)).trim_end()
-            );
+            let _ = writeln!(text, "{}", format!("  {:width$}  {:>10}  {note}", step.name, shown(*time)).trim_end());
         }
-        let _ = writeln!(
-            text,
-            "  {:width$}  {:>10}",
-            "together",
-            shown(self.started.elapsed())
-        );
+        let _ = writeln!(text, "  {:width$}  {:>10}", "together", shown(self.started.elapsed()));
         text
     }
 }
@@ -149,10 +131,7 @@ impl Run {
     pub fn new(at: &Path, program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
         command.current_dir(at);
-        Self {
-            command,
-            environment: Vec::new(),
-        }
+        Self { command, environment: Vec::new() }
     }
 
     /// `cargo` in the folder `at`; the toolchain is the one that runs us.
@@ -172,8 +151,7 @@ impl Run {
 
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, &value);
-        self.environment
-            .push((name.to_string(), value.as_ref().to_os_string()));
+        self.environment.push((name.to_string(), value.as_ref().to_os_string()));
         self
     }
 
@@ -189,11 +167,7 @@ impl Run {
 
     /// Runs the command without showing it and returns what it printed.
     pub fn output(mut self) -> Result<String> {
-        let output = self
-            .command
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| self.cannot_start())?;
+        let output = self.command.stdin(Stdio::null()).output().with_context(|| self.cannot_start())?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             bail!("`{}` ended with {}: {}", self.line(), output.status, said.trim());
@@ -202,17 +176,10 @@ impl Run {
     }
 
     /// Runs the command without output, for at most `limit`. False if it failed or was still running then.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a child process can only be polled, and nothing else runs here"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a child process can only be polled, and nothing else runs here")]
     pub fn succeeds_within(mut self, limit: Duration) -> Result<bool> {
         say(&format!("  $ {}", self.line()));
-        let quiet = self
-            .command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        let quiet = self.command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = quiet.spawn().with_context(|| self.cannot_start())?;
         let started = Instant::now();
         while started.elapsed() < limit {
@@ -236,13 +203,8 @@ impl Run {
 
     /// As it would be typed.
     fn line(&self) -> String {
-        let environment = self
-            .environment
-            .iter()
-            .map(|(name, value)| format!("{name}={}", quoted(value)));
-        let words = std::iter::once(self.command.get_program())
-            .chain(self.command.get_args())
-            .map(quoted);
+        let environment = self.environment.iter().map(|(name, value)| format!("{name}={}", quoted(value)));
+        let words = std::iter::once(self.command.get_program()).chain(self.command.get_args()).map(quoted);
         environment.chain(words).collect::<Vec<_>>().join(" ")
     }
 

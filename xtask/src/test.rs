@@ -19,14 +19,8 @@ pub const CHECKS: [(&str, &str); 7] = [
     ("contract", "wit/flat/openpista.wit says what wit/ says"),
     ("components", "builds the components and the guests of the tests"),
     ("clippy", "no warning in any crate"),
-    (
-        "licences",
-        "licences, sources and bans of the dependencies (deny.toml)",
-    ),
-    (
-        "skills",
-        "a skill and a first-party component build with `cargo component build`",
-    ),
+    ("licences", "licences, sources and bans of the dependencies (deny.toml)"),
+    ("skills", "a skill and a first-party component build with `cargo component build`"),
     ("tests", "all tests of all crates"),
 ];
 
@@ -38,10 +32,7 @@ const FETCH: Duration = Duration::from_secs(60);
 
 /// Runs the named checks. True if all hold.
 pub fn checks(workspace: &Workspace, names: &[String], report: &mut Report) -> Result<()> {
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| !CHECKS.iter().any(|(check, _)| check == name))
-    {
+    if let Some(unknown) = names.iter().find(|name| !CHECKS.iter().any(|(check, _)| check == name)) {
         let known: Vec<&str> = CHECKS.iter().map(|(name, _)| *name).collect();
         bail!("there is no check `{unknown}`; there are {}", known.join(", "));
     }
@@ -49,18 +40,11 @@ pub fn checks(workspace: &Workspace, names: &[String], report: &mut Report) -> R
         if !names.iter().any(|wanted| wanted == name) {
             continue;
         }
-        let step = Step {
-            name,
-            does: does.into(),
-            alone: format!("cargo xtask test {name}"),
-        };
+        let step = Step { name, does: does.into(), alone: format!("cargo xtask test {name}") };
         let went_well = report.step(step, || check(workspace, name));
         if name == "tests" {
-            let step = Step {
-                name: "skips",
-                does: "tests that did not run".into(),
-                alone: "cargo xtask test tests".into(),
-            };
+            let step =
+                Step { name: "skips", does: "tests that did not run".into(), alone: "cargo xtask test tests".into() };
             report.step(step, || skips::judge(workspace));
         }
         if name == "components" && !went_well {
@@ -85,29 +69,18 @@ pub fn soak(workspace: &Workspace, report: &mut Report) -> Result<()> {
         return Ok(());
     }
     let alone = || "cargo xtask soak".to_string();
-    let components = Step {
-        name: "components",
-        does: "builds what the tests load".into(),
-        alone: alone(),
-    };
+    let components = Step { name: "components", does: "builds what the tests load".into(), alone: alone() };
     if !report.step(components, || guests::build_all(workspace)) {
         return Ok(());
     }
-    let tests = Step {
-        name: "soak",
-        does: "the tests whose names begin with soak_; this is long".into(),
-        alone: alone(),
-    };
+    let tests =
+        Step { name: "soak", does: "the tests whose names begin with soak_; this is long".into(), alone: alone() };
     report.step(tests, || {
         let cargo = test_command(workspace)?.env("OPENPISTA_SOAK", "1");
         cargo.args(["--", "--ignored", "--nocapture", "soak_"]).run()?;
         Ok(Done::Yes)
     });
-    let step = Step {
-        name: "skips",
-        does: "tests that did not run".into(),
-        alone: alone(),
-    };
+    let step = Step { name: "skips", does: "tests that did not run".into(), alone: alone() };
     report.step(step, || skips::judge(workspace));
     Ok(())
 }
@@ -118,9 +91,7 @@ fn check(workspace: &Workspace, name: &str) -> Result<Done> {
         "format" => cargo().args(["fmt", "--all", "--check"]).run()?,
         "contract" => flatten::check(&workspace.wit())?,
         "components" => return guests::build_all(workspace),
-        "clippy" => cargo()
-            .args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
-            .run()?,
+        "clippy" => cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?,
         "licences" => return licences(workspace),
         "skills" => return skills(workspace),
         _ => test_command(workspace)?.run()?,
@@ -148,17 +119,11 @@ fn test_command(workspace: &Workspace) -> Result<Run> {
 
 fn licences(workspace: &Workspace) -> Result<Done> {
     let deny = || Run::new(workspace.root(), workspace.tool("cargo-deny"));
-    deny()
-        .args(["--workspace", "check", "bans", "licenses", "sources"])
-        .run()?;
+    deny().args(["--workspace", "check", "bans", "licenses", "sources"]).run()?;
     if !deny().args(["fetch", "db"]).succeeds_within(FETCH)? {
-        return Ok(Done::Skipped(
-            "the list of vulnerabilities could not be fetched: not looked at".into(),
-        ));
+        return Ok(Done::Skipped("the list of vulnerabilities could not be fetched: not looked at".into()));
     }
-    deny()
-        .args(["--workspace", "check", "--disable-fetch", "advisories"])
-        .run()?;
+    deny().args(["--workspace", "check", "--disable-fetch", "advisories"]).run()?;
     Ok(Done::Yes)
 }
 
@@ -169,18 +134,9 @@ fn skills(workspace: &Workspace) -> Result<Done> {
         path.push(":");
         path.push(rest);
     }
-    let component = |at: &str| {
-        Run::cargo(&workspace.root().join(at))
-            .env("PATH", &path)
-            .args(["component", "build"])
-    };
+    let component = |at: &str| Run::cargo(&workspace.root().join(at)).env("PATH", &path).args(["component", "build"]);
     let target = workspace.target().join("skills");
-    component("skills/hello-wasm")
-        .env("CARGO_TARGET_DIR", target)
-        .arg("--release")
-        .run()?;
-    component("components/tool-shell")
-        .args(["--profile", guests::PROFILE])
-        .run()?;
+    component("skills/hello-wasm").env("CARGO_TARGET_DIR", target).arg("--release").run()?;
+    component("components/tool-shell").args(["--profile", guests::PROFILE]).run()?;
     Ok(Done::Yes)
 }

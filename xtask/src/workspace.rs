@@ -16,8 +16,7 @@ impl Workspace {
     pub fn find() -> Result<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = here.parent().context("xtask lies in no folder")?.to_path_buf();
-        let target =
-            env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder));
+        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder));
         Ok(Self { root, target })
     }
 
@@ -74,7 +73,5 @@ pub fn program(names: &[&str]) -> Option<PathBuf> {
 }
 
 fn on_path(path: &OsStr, name: &str) -> Option<PathBuf> {
-    env::split_paths(path)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
+    env::split_paths(path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }

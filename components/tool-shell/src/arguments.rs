@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::bindings::exports::openpista::plugin::tools::ToolError;
-use crate::bindings::openpista::shell::shell::{Command, Spec};
-use crate::bindings::openpista::types::types::{ToolDefinition, ToolHints};
+use crate::contract::exports::openpista::plugin::tools::ToolError;
+use crate::contract::openpista::shell::shell::{Command, Spec};
+use crate::contract::openpista::types::types::{ToolDefinition, ToolHints};
 
 /// The tool's name.
 pub const NAME: &str = "system.run";

@@ -1,12 +1,12 @@
 //! The exports: the only part that runs in the host alone.
 
 use crate::arguments::{Arguments, NAME, Settings, definition};
-use crate::bindings::exports::openpista::plugin::manifest::{self, Manifest, Need};
-use crate::bindings::exports::openpista::plugin::tools::{self, Invocation, ToolError};
-use crate::bindings::openpista::plugin::progress;
-use crate::bindings::openpista::settings::settings;
-use crate::bindings::openpista::shell::shell;
-use crate::bindings::openpista::types::types::{Content, ToolDefinition};
+use crate::contract::exports::openpista::plugin::manifest::{self, Manifest, Need};
+use crate::contract::exports::openpista::plugin::tools::{self, Invocation, ToolError};
+use crate::contract::openpista::plugin::progress;
+use crate::contract::openpista::settings::settings;
+use crate::contract::openpista::shell::shell;
+use crate::contract::openpista::types::types::{Content, ToolDefinition};
 use crate::run::{follow, refusal};
 
 /// What the host calls.

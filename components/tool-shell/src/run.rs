@@ -4,8 +4,8 @@
 use openpista_plugin::clip::Clip;
 
 use crate::arguments::{Arguments, NAME, Settings};
-use crate::bindings::exports::openpista::plugin::tools::ToolError;
-use crate::bindings::openpista::types::types::{Content, Error, Output, Signal};
+use crate::contract::exports::openpista::plugin::tools::ToolError;
+use crate::contract::openpista::types::types::{Content, Error, Output, Signal};
 use crate::report::{End, Written};
 
 /// Characters of the newest output that the waiting person sees; well below the 4 KiB of `progress.report`.

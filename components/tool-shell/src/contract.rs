@@ -17,4 +17,4 @@ wit_bindgen::generate!({
 use crate::guest::Plugin;
 
 #[cfg(target_arch = "wasm32")]
-export!(Plugin with_types_in crate::bindings);
+export!(Plugin with_types_in crate::contract);
