@@ -78,12 +78,20 @@ impl manifest::Guest for Plugin {
             name: env!("CARGO_PKG_NAME").into(),
             version: env!("CARGO_PKG_VERSION").into(),
             summary: "Models of every service that speaks Chat Completions".into(),
-            needs: vec![Need {
-                capability: "http".into(),
-                scope: vec!["{base-url}".into()],
-                reason: "asks the model's service".into(),
-                optional: false,
-            }],
+            needs: vec![
+                Need {
+                    capability: "http".into(),
+                    scope: vec!["{base-url}".into()],
+                    reason: "asks the model's service".into(),
+                    optional: false,
+                },
+                Need {
+                    capability: "secrets".into(),
+                    scope: Vec::new(),
+                    reason: "signs in with the API key".into(),
+                    optional: false,
+                },
+            ],
             secrets: vec![Secret {
                 name: "api-key".into(),
                 title: "API key, from the service's account page".into(),
