@@ -6,3 +6,5 @@
 //! - [`sse`]: server-sent events out of any pieces.
 
 pub mod clip;
+pub mod sse;
+pub mod tool_names;
