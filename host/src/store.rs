@@ -333,3 +333,6 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
