@@ -169,3 +169,18 @@ fn only_the_user_can_read_what_is_stored() {
         std::fs::read_dir(folder.path().join("home")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["store.redb"]);
 }
+
+#[test]
+fn a_database_that_loses_its_pages_while_in_use_works_again_when_they_are_back() {
+    let (_folder, path, _) = sample();
+    let store = Store::open(&path, Options { cache: 0, ..Options::default() }).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(8_192).unwrap();
+    assert!(store.read(|tx| tx.messages("a", 0, usize::MAX)).is_err());
+    assert!(write(&store, |tx| tx.message_append("a", &said("lost", 999))).is_err());
+    assert!(store.read(|tx| tx.messages("a", 0, usize::MAX)).is_err());
+    std::fs::write(&path, whole).unwrap();
+    assert_eq!(texts(&store, "a").len(), 200);
+    assert_eq!(write(&store, |tx| tx.message_append("a", &said("back", 999))), Ok(201));
+    assert_eq!(store.check(), Ok(true));
+}
