@@ -61,7 +61,7 @@ pub enum OpenError {
         known: u64,
     },
     /// An older version wrote it and it could not be brought up to date.
-    #[error("{} has format {found}, which could not be brought to format {known}: {reason}; it is unchanged", path.display())]
+    #[error("{} has format {found}, which could not be brought to format {known}: {reason}; install the version that wrote it, or restore a backup", path.display())]
     Migration {
         /// The database.
         path: PathBuf,

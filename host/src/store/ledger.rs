@@ -153,7 +153,7 @@ impl Writing<'_> {
         self.ledger_append_keeping(line, KEPT)
     }
 
-    fn ledger_append_keeping(&mut self, line: &LedgerLine, kept: u64) -> Result<(), StoreError> {
+    pub(super) fn ledger_append_keeping(&mut self, line: &LedgerLine, kept: u64) -> Result<(), StoreError> {
         let mut chain = self.table(CHAIN)?;
         let (last, before) = chain.get(END)?.map_or((0, [0; 32]), |end| end.value());
         let number = last.saturating_add(1);

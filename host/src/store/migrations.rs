@@ -166,3 +166,108 @@ tables!(
     state::STATE,
     usage::USAGE,
 );
+
+#[cfg(test)]
+mod tests {
+    use redb::{ReadableTable as _, TableDefinition};
+
+    use super::*;
+
+    /// An early format: one table of names without times.
+    const NAMES: TableDefinition<&str, &str> = TableDefinition::new("names");
+    const NAMES_AT: TableDefinition<(u64, &str), &str> = TableDefinition::new("names.at");
+
+    fn early() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.redb");
+        let database = Database::create(&path).unwrap();
+        write(&database, |transaction| {
+            transaction.open_table(META)?.insert(FORMAT_KEY, 0)?;
+            transaction.open_table(NAMES)?.insert("ann", "Ann")?;
+            Ok(())
+        })
+        .unwrap();
+        (folder, path)
+    }
+
+    fn add_times(transaction: &WriteTransaction) -> Result<(), StoreError> {
+        let old = transaction.open_table(NAMES)?;
+        let mut new = transaction.open_table(NAMES_AT)?;
+        for entry in old.iter()? {
+            let (id, name) = entry?;
+            new.insert((1, id.value()), name.value())?;
+        }
+        Ok(())
+    }
+
+    fn drop_old(transaction: &WriteTransaction) -> Result<(), StoreError> {
+        transaction.delete_table(NAMES)?;
+        Ok(())
+    }
+
+    fn stumble(transaction: &WriteTransaction) -> Result<(), StoreError> {
+        transaction.delete_table(NAMES)?;
+        Err(StoreError::Full)
+    }
+
+    fn names(database: &Database) -> Vec<String> {
+        let transaction = database.begin_read().unwrap();
+        let table = transaction.open_table(NAMES_AT).unwrap();
+        table.iter().unwrap().map(|entry| entry.unwrap().1.value().to_string()).collect()
+    }
+
+    #[test]
+    fn the_steps_lead_to_the_current_format() {
+        assert_eq!(FIRST + u64::try_from(STEPS.len()).unwrap(), FORMAT);
+    }
+
+    #[test]
+    fn an_older_store_is_copied_and_brought_up_step_by_step() {
+        let (_folder, path) = early();
+        let database = Database::open(&path).unwrap();
+        migrate(&database, &path, 0, &[add_times, drop_old]).unwrap();
+        assert_eq!(format(&database, &path).unwrap(), 2);
+        assert_eq!(names(&database), ["Ann"]);
+        let copy = Database::open(path.with_file_name("store.redb.format-0")).unwrap();
+        assert_eq!(format(&copy, &path).unwrap(), 0);
+        let transaction = copy.begin_read().unwrap();
+        assert_eq!(transaction.open_table(NAMES).unwrap().get("ann").unwrap().unwrap().value(), "Ann");
+        // Nothing is left to do the next time.
+        migrate(&database, &path, 0, &[add_times, drop_old]).unwrap();
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_what_the_steps_before_it_reached() {
+        let (_folder, path) = early();
+        let database = Database::open(&path).unwrap();
+        let error = migrate(&database, &path, 0, &[add_times, stumble]).unwrap_err();
+        assert!(matches!(error, OpenError::Migration { found: 0, known: 2, .. }), "{error:?}");
+        assert_eq!(format(&database, &path).unwrap(), 1);
+        migrate(&database, &path, 0, &[add_times, drop_old]).unwrap();
+        assert_eq!(format(&database, &path).unwrap(), 2);
+        assert_eq!(names(&database), ["Ann"]);
+    }
+
+    #[test]
+    fn a_store_older_than_the_first_step_is_refused() {
+        let (_folder, path) = early();
+        let database = Database::open(&path).unwrap();
+        let error = run(&database, &path).unwrap_err();
+        assert!(matches!(error, OpenError::Migration { found: 0, known: FORMAT, .. }), "{error:?}");
+    }
+
+    #[test]
+    fn tables_that_were_added_later_are_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.redb");
+        let database = Database::create(&path).unwrap();
+        write(&database, |transaction| {
+            transaction.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
+            Ok(())
+        })
+        .unwrap();
+        assert!(tables_missing(&database).unwrap());
+        run(&database, &path).unwrap();
+        assert!(!tables_missing(&database).unwrap());
+    }
+}
