@@ -168,11 +168,11 @@ impl Outgoing<'_> {
             return Err(Error::Invalid("an address holds no user name or password; use the header authorization".into()));
         }
         let Some(reach) = scope::reach(self.scope, &target) else {
-            let granted = Target { secure: true, ..target.clone() };
-            let plain = !target.secure && scope::reach(self.scope, &Target { port: plain_port(&target), ..granted }).is_some();
-            let lan = format!("lan:{}", target.entry());
-            let what = if plain { &lan } else { &target.entry() };
-            return Err(Error::AccessDenied(crate::grant::denial(self.instance, "http", what)));
+            // Only a `lan:` entry allows plain http to a name.
+            let named = matches!(&target.host, TargetHost::Name(name) if name != "localhost");
+            let lan = if named && !target.secure { "lan:" } else { "" };
+            let what = format!("{lan}{}", target.entry());
+            return Err(Error::AccessDenied(crate::grant::denial(self.instance, "http", &what)));
         };
         match target.host {
             TargetHost::Address(address) if !reach.admits(address) => {
@@ -197,11 +197,6 @@ impl Outgoing<'_> {
     async fn bounded<T>(&self, wait: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         bounded(self.cancel, wait, work).await
     }
-}
-
-/// The port that an https address at the same place would have.
-fn plain_port(target: &Target) -> u16 {
-    if target.port == 80 { 443 } else { target.port }
 }
 
 async fn bounded<T>(

@@ -230,7 +230,7 @@ impl CallSecrets {
     }
 
     /// What all calls of the instance share.
-    pub fn instance(&self) -> &InstanceSecrets {
+    pub fn instance(&self) -> &Arc<InstanceSecrets> {
         &self.instance
     }
 
@@ -249,7 +249,7 @@ impl CallSecrets {
     }
 
     /// A stand-in for the secret: the same one for the whole call.
-    pub(super) fn stand_in(&self, name: &str) -> Result<String, Error> {
+    pub(in crate::capability) fn stand_in(&self, name: &str) -> Result<String, Error> {
         let (index, _) = self.instance.find(name)?;
         self.instance.set(index, name)?;
         let mut stand_ins = lock(&self.stand_ins);
