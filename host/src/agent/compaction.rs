@@ -89,7 +89,10 @@ pub(super) fn transcript(messages: &[(u64, Message)], chars: usize) -> Vec<Strin
 }
 
 fn said(message: &Message) -> String {
-    statements(message).into_iter().map(|(who, words)| format!("{who}: {words}\n")).collect()
+    statements(message)
+        .into_iter()
+        .map(|(who, words)| format!("{who}: {words}\n"))
+        .collect()
 }
 
 /// Who says what in a message.
@@ -101,18 +104,33 @@ fn statements(message: &Message) -> Vec<(String, String)> {
     let statement = |body: &Body| match body {
         Body::Text(text) if text.trim().is_empty() => None,
         Body::Text(text) => Some((who.to_owned(), excerpt::ends(text, TEXT_CHARS))),
-        Body::Media(media) => {
-            Some((who.to_owned(), format!("sent {} ({})", media.name.as_deref().unwrap_or("a file"), media.mime)))
-        }
-        Body::Call(call) => Some((format!("Call of {}", call.name), excerpt::ends(&call.arguments, RESULT_CHARS))),
+        Body::Media(media) => Some((
+            who.to_owned(),
+            format!(
+                "sent {} ({})",
+                media.name.as_deref().unwrap_or("a file"),
+                media.mime
+            ),
+        )),
+        Body::Call(call) => Some((
+            format!("Call of {}", call.name),
+            excerpt::ends(&call.arguments, RESULT_CHARS),
+        )),
         Body::Outcome(outcome) => {
             let kind = if outcome.failed { "Failure" } else { "Result" };
             let shown: Vec<String> = outcome.content.iter().map(shown).collect();
-            Some((format!("{kind} of {}", outcome.name), excerpt::ends(&shown.join("\n"), RESULT_CHARS)))
+            Some((
+                format!("{kind} of {}", outcome.name),
+                excerpt::ends(&shown.join("\n"), RESULT_CHARS),
+            ))
         }
         Body::Reasoning(_) | Body::Other(_) => None,
     };
-    message.parts.iter().filter_map(|part| statement(&part.body)).collect()
+    message
+        .parts
+        .iter()
+        .filter_map(|part| statement(&part.body))
+        .collect()
 }
 
 fn shown(content: &Content) -> String {
@@ -156,7 +174,9 @@ pub(super) fn mechanical(summary: Option<&str>, messages: &[(u64, Message)], cha
     let mut room = chars;
     let mut kept: Vec<usize> = Vec::new();
     for at in order {
-        let long = lines.get(at).map_or(0, |(_, line)| line.chars().count().saturating_add(1));
+        let long = lines
+            .get(at)
+            .map_or(0, |(_, line)| line.chars().count().saturating_add(1));
         let Some(rest) = room.checked_sub(long) else {
             break;
         };
@@ -164,7 +184,11 @@ pub(super) fn mechanical(summary: Option<&str>, messages: &[(u64, Message)], cha
         kept.push(at);
     }
     kept.sort_unstable();
-    let kept: Vec<&str> = kept.into_iter().filter_map(|at| lines.get(at)).map(|(_, line)| line.as_str()).collect();
+    let kept: Vec<&str> = kept
+        .into_iter()
+        .filter_map(|at| lines.get(at))
+        .map(|(_, line)| line.as_str())
+        .collect();
     kept.join("\n")
 }
 
@@ -181,7 +205,17 @@ fn sentences(line: &str) -> Vec<String> {
 /// How likely a line matters later. What the user states weighs most; then names, numbers, paths, codes.
 fn weight(line: &str) -> u32 {
     const PERSONAL: [&str; 12] = [
-        " my ", " i ", " i'm ", " we ", " our ", " me ", " remember", " always", " never", " prefer", " call ",
+        " my ",
+        " i ",
+        " i'm ",
+        " we ",
+        " our ",
+        " me ",
+        " remember",
+        " always",
+        " never",
+        " prefer",
+        " call ",
         " must ",
     ];
     let (who, words) = line.split_once(": ").unwrap_or(("", line));
@@ -210,7 +244,10 @@ fn weight(line: &str) -> u32 {
 pub(super) fn at_work(going: &[(u64, Message)], staying: &[(u64, Message)]) -> Option<String> {
     fn asks(message: &Message) -> bool {
         message.role == Role::User
-            && message.parts.iter().any(|part| matches!(&part.body, Body::Text(text) if !text.trim().is_empty()))
+            && message
+                .parts
+                .iter()
+                .any(|part| matches!(&part.body, Body::Text(text) if !text.trim().is_empty()))
     }
     if staying.iter().any(|(_, message)| asks(message)) {
         return None;
