@@ -36,19 +36,19 @@ pub(super) fn cut(past: &Past, keep: usize) -> Option<usize> {
     let mut open: HashSet<&str> = HashSet::new();
     let mut places: Vec<usize> = Vec::new();
     for (at, (_, message)) in past.messages.iter().enumerate() {
-        match message.role {
-            Role::Assistant => open.clear(),
-            Role::User => (),
+        // What an earlier answer still lacks never comes.
+        if message.role == Role::Assistant {
+            open.clear();
         }
         if at > 0 && open.is_empty() {
             places.push(at);
         }
         for part in &message.parts {
-            match &part.body {
-                Body::Call(call) => {
+            match (&part.body, message.role) {
+                (Body::Call(call), Role::Assistant) => {
                     open.insert(&call.id);
                 }
-                Body::Outcome(outcome) => {
+                (Body::Outcome(outcome), Role::User) => {
                     open.remove(outcome.id.as_str());
                 }
                 _ => (),
