@@ -67,19 +67,23 @@ pub(super) fn cut(past: &Past, keep: usize) -> Option<usize> {
     places.iter().find(|at| **at >= first).or(places.last()).copied()
 }
 
-/// What is summed up, as text, in pieces of at most `chars` characters.
-pub(super) fn transcript(messages: &[(u64, Message)], chars: usize) -> Vec<String> {
+/// What is summed up, as text, in pieces of about `size` tokens.
+pub(super) fn transcript(messages: &[(u64, Message)], size: usize) -> Vec<String> {
     let mut pieces = Vec::new();
     let mut piece = String::new();
     let mut length = 0_usize;
     for (_, message) in messages {
-        let said = said(message);
-        let long = said.chars().count();
-        if length > 0 && length.saturating_add(long) > chars {
+        let mut said = said(message);
+        let mut long = tokens::of_text(&said);
+        if long > size {
+            said = excerpt::ends(&said, size);
+            long = size;
+        }
+        if length > 0 && length.saturating_add(long) > size {
             pieces.push(std::mem::take(&mut piece));
             length = 0;
         }
-        piece.push_str(&excerpt::ends(&said, chars));
+        piece.push_str(&said);
         length = length.saturating_add(long);
     }
     if !piece.is_empty() {

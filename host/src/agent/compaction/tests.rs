@@ -81,7 +81,7 @@ fn a_transcript_names_who_said_what_and_comes_in_pieces() {
         ["User: go\nCall of run: {\"n\":1}\nResult of run: 42 files\nAssistant: done\n"]
     );
     assert_eq!(
-        transcript(&messages, 29),
+        transcript(&messages, 10),
         [
             "User: go\n",
             "Call of run: {\"n\":1}\n",

@@ -243,8 +243,8 @@ impl Journal for Memory {
     }
 }
 
-pub type Asking = Box<dyn Fn(&ToolCall) -> Running2 + Send + Sync>;
-pub type Running2 = std::pin::Pin<Box<dyn Future<Output = Option<Decision>> + Send>>;
+pub type Asking = Box<dyn Fn(&ToolCall) -> Deciding + Send + Sync>;
+pub type Deciding = std::pin::Pin<Box<dyn Future<Output = Option<Decision>> + Send>>;
 
 pub struct Person {
     pub policy: Policy,
@@ -258,7 +258,7 @@ pub fn allowing() -> Arc<Person> {
     person(Policy::Allow, |_| Box::pin(async { None }))
 }
 
-pub fn person(policy: Policy, asking: impl Fn(&ToolCall) -> Running2 + Send + Sync + 'static) -> Arc<Person> {
+pub fn person(policy: Policy, asking: impl Fn(&ToolCall) -> Deciding + Send + Sync + 'static) -> Arc<Person> {
     Arc::new(Person {
         policy,
         untrusted: policy,

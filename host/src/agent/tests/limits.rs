@@ -214,6 +214,9 @@ fn failed(model: &str, reason: &str) -> Ending {
     })
 }
 
+/// What the first model does, how the turn ends, how often the first model is asked.
+type Row = (Vec<Reply>, (Ending, &'static str, &'static str), usize);
+
 #[tokio::test(start_paused = true)]
 async fn every_failure_leads_where_it_should() {
     use ProviderError as E;
@@ -223,8 +226,7 @@ async fn every_failure_leads_where_it_should() {
         model: "fake/m".into(),
         reason: "401".into(),
     });
-    // What the first model does, how it ends, how often the first model is asked.
-    let table: Vec<(Vec<Reply>, (Ending, &str, &str), usize)> = vec![
+    let table: Vec<Row> = vec![
         (
             vec![Reply::Fail(E::RateLimited(Some(9_000))), say("ok")],
             done(),

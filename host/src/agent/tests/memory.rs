@@ -163,3 +163,82 @@ async fn a_turn_that_outgrows_the_context_by_itself_keeps_what_it_was_asked() {
     let largest = fake.seen.lock().unwrap().iter().map(tokens::of_request).max();
     assert!(largest.is_some_and(|largest| largest <= 4_000), "{largest:?}");
 }
+
+/// A world whose session has a few long messages already.
+fn with_history(fake: &Arc<Scripted>) -> World {
+    let mut world = World::new(&[fake], Tools::default(), allowing());
+    world.memory = Arc::default();
+    for n in 0..4 {
+        world.memory.put(user(
+            &format!("old {n}"),
+            &format!("My room number {n} is red. {}", "And so on. ".repeat(50)),
+        ));
+    }
+    world.memory.put(user("t1", "Which room?"));
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_finds_the_conversation_too_long_is_asked_again_with_a_shorter_one() {
+    let fake = answering(Box::new(|request| {
+        completion(
+            if request.system == compaction::PROMPT {
+                "The rooms are red."
+            } else {
+                "Red."
+            }
+            .into(),
+        )
+    }));
+    fake.script
+        .lock()
+        .unwrap()
+        .push_back(Reply::Fail(ProviderError::ContextTooLong("8k".into())));
+    let world = with_history(&fake);
+    let before = world.memory.all.lock().unwrap().clone();
+    let ended = world.run().await;
+    assert_eq!((ended.ending, ended.text.as_str()), (Ending::Done, "Red."));
+    let seen = fake.seen.lock().unwrap();
+    let (Some(first), Some(last)) = (seen.first(), seen.last()) else {
+        panic!("it was asked")
+    };
+    assert!(tokens::of_request(last) <= tokens::of_request(first) / 5 * 3);
+    assert_eq!(
+        world
+            .events()
+            .iter()
+            .filter(|event| **event == Event::Compacting)
+            .count(),
+        1
+    );
+    assert_eq!(world.memory.past().summary, Some("The rooms are red.".into()));
+    // What is stored stays.
+    assert_eq!(world.memory.all.lock().unwrap()[..before.len()], before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelling_while_the_past_is_summed_up_leaves_it_as_it_was() {
+    let fake = scripted("fake", vec![Reply::Hang("")]);
+    let mut world = with_history(&fake);
+    world.limits.context_tokens = 300;
+    let before = world.memory.past();
+    let cancel = async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        world.cancel.cancel();
+    };
+    let (ended, ()) = tokio::join!(world.run(), cancel);
+    assert_eq!(ended, end(Ending::Cancelled, "", 0));
+    let mut after = world.memory.past();
+    after.messages.truncate(before.messages.len());
+    assert_eq!(after, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_summary_that_takes_too_long_does_not_cost_the_turn() {
+    let fake = scripted("fake", vec![Reply::Hang(""), say("Red.")]);
+    let mut world = with_history(&fake);
+    world.limits.context_tokens = 300;
+    assert_eq!(world.run().await, end(Ending::Done, "Red.", 1));
+    let summary = world.memory.past().summary.unwrap();
+    assert!(summary.starts_with("User: My room number 0 is red."), "{summary}");
+}
