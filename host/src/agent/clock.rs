@@ -22,7 +22,11 @@ struct State {
 
 impl State {
     fn left(&self) -> Duration {
-        if self.pauses > 0 { self.left } else { self.left.saturating_sub(self.since.elapsed()) }
+        if self.pauses > 0 {
+            self.left
+        } else {
+            self.left.saturating_sub(self.since.elapsed())
+        }
     }
 }
 
@@ -33,7 +37,11 @@ impl Clock {
     /// Runs from now.
     pub fn new(time: Duration) -> Self {
         Self {
-            state: Mutex::new(State { left: time, since: Instant::now(), pauses: 0 }),
+            state: Mutex::new(State {
+                left: time,
+                since: Instant::now(),
+                pauses: 0,
+            }),
             changed: Notify::new(),
         }
     }
@@ -81,7 +89,8 @@ impl Clock {
 
 impl Drop for Pause<'_> {
     fn drop(&mut self) {
-        self.0.change(|state| state.pauses = state.pauses.saturating_sub(1));
+        self.0
+            .change(|state| state.pauses = state.pauses.saturating_sub(1));
     }
 }
 

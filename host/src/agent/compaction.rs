@@ -36,19 +36,19 @@ pub(super) fn cut(past: &Past, keep: usize) -> Option<usize> {
     let mut open: HashSet<&str> = HashSet::new();
     let mut places: Vec<usize> = Vec::new();
     for (at, (_, message)) in past.messages.iter().enumerate() {
-        match message.role {
-            Role::Assistant => open.clear(),
-            Role::User => (),
+        // What an earlier answer still lacks never comes.
+        if message.role == Role::Assistant {
+            open.clear();
         }
         if at > 0 && open.is_empty() {
             places.push(at);
         }
         for part in &message.parts {
-            match &part.body {
-                Body::Call(call) => {
+            match (&part.body, message.role) {
+                (Body::Call(call), Role::Assistant) => {
                     open.insert(&call.id);
                 }
-                Body::Outcome(outcome) => {
+                (Body::Outcome(outcome), Role::User) => {
                     open.remove(outcome.id.as_str());
                 }
                 _ => (),
@@ -67,19 +67,23 @@ pub(super) fn cut(past: &Past, keep: usize) -> Option<usize> {
     places.iter().find(|at| **at >= first).or(places.last()).copied()
 }
 
-/// What is summed up, as text, in pieces of at most `chars` characters.
-pub(super) fn transcript(messages: &[(u64, Message)], chars: usize) -> Vec<String> {
+/// What is summed up, as text, in pieces of about `size` tokens.
+pub(super) fn transcript(messages: &[(u64, Message)], size: usize) -> Vec<String> {
     let mut pieces = Vec::new();
     let mut piece = String::new();
     let mut length = 0_usize;
     for (_, message) in messages {
-        let said = said(message);
-        let long = said.chars().count();
-        if length > 0 && length.saturating_add(long) > chars {
+        let mut said = said(message);
+        let mut long = tokens::of_text(&said);
+        if long > size {
+            said = excerpt::ends(&said, size);
+            long = size;
+        }
+        if length > 0 && length.saturating_add(long) > size {
             pieces.push(std::mem::take(&mut piece));
             length = 0;
         }
-        piece.push_str(&excerpt::ends(&said, chars));
+        piece.push_str(&said);
         length = length.saturating_add(long);
     }
     if !piece.is_empty() {
@@ -89,7 +93,10 @@ pub(super) fn transcript(messages: &[(u64, Message)], chars: usize) -> Vec<Strin
 }
 
 fn said(message: &Message) -> String {
-    statements(message).into_iter().map(|(who, words)| format!("{who}: {words}\n")).collect()
+    statements(message)
+        .into_iter()
+        .map(|(who, words)| format!("{who}: {words}\n"))
+        .collect()
 }
 
 /// Who says what in a message.
@@ -101,18 +108,33 @@ fn statements(message: &Message) -> Vec<(String, String)> {
     let statement = |body: &Body| match body {
         Body::Text(text) if text.trim().is_empty() => None,
         Body::Text(text) => Some((who.to_owned(), excerpt::ends(text, TEXT_CHARS))),
-        Body::Media(media) => {
-            Some((who.to_owned(), format!("sent {} ({})", media.name.as_deref().unwrap_or("a file"), media.mime)))
-        }
-        Body::Call(call) => Some((format!("Call of {}", call.name), excerpt::ends(&call.arguments, RESULT_CHARS))),
+        Body::Media(media) => Some((
+            who.to_owned(),
+            format!(
+                "sent {} ({})",
+                media.name.as_deref().unwrap_or("a file"),
+                media.mime
+            ),
+        )),
+        Body::Call(call) => Some((
+            format!("Call of {}", call.name),
+            excerpt::ends(&call.arguments, RESULT_CHARS),
+        )),
         Body::Outcome(outcome) => {
             let kind = if outcome.failed { "Failure" } else { "Result" };
             let shown: Vec<String> = outcome.content.iter().map(shown).collect();
-            Some((format!("{kind} of {}", outcome.name), excerpt::ends(&shown.join("\n"), RESULT_CHARS)))
+            Some((
+                format!("{kind} of {}", outcome.name),
+                excerpt::ends(&shown.join("\n"), RESULT_CHARS),
+            ))
         }
         Body::Reasoning(_) | Body::Other(_) => None,
     };
-    message.parts.iter().filter_map(|part| statement(&part.body)).collect()
+    message
+        .parts
+        .iter()
+        .filter_map(|part| statement(&part.body))
+        .collect()
 }
 
 fn shown(content: &Content) -> String {
@@ -156,7 +178,9 @@ pub(super) fn mechanical(summary: Option<&str>, messages: &[(u64, Message)], cha
     let mut room = chars;
     let mut kept: Vec<usize> = Vec::new();
     for at in order {
-        let long = lines.get(at).map_or(0, |(_, line)| line.chars().count().saturating_add(1));
+        let long = lines
+            .get(at)
+            .map_or(0, |(_, line)| line.chars().count().saturating_add(1));
         let Some(rest) = room.checked_sub(long) else {
             break;
         };
@@ -164,7 +188,11 @@ pub(super) fn mechanical(summary: Option<&str>, messages: &[(u64, Message)], cha
         kept.push(at);
     }
     kept.sort_unstable();
-    let kept: Vec<&str> = kept.into_iter().filter_map(|at| lines.get(at)).map(|(_, line)| line.as_str()).collect();
+    let kept: Vec<&str> = kept
+        .into_iter()
+        .filter_map(|at| lines.get(at))
+        .map(|(_, line)| line.as_str())
+        .collect();
     kept.join("\n")
 }
 
@@ -181,7 +209,17 @@ fn sentences(line: &str) -> Vec<String> {
 /// How likely a line matters later. What the user states weighs most; then names, numbers, paths, codes.
 fn weight(line: &str) -> u32 {
     const PERSONAL: [&str; 12] = [
-        " my ", " i ", " i'm ", " we ", " our ", " me ", " remember", " always", " never", " prefer", " call ",
+        " my ",
+        " i ",
+        " i'm ",
+        " we ",
+        " our ",
+        " me ",
+        " remember",
+        " always",
+        " never",
+        " prefer",
+        " call ",
         " must ",
     ];
     let (who, words) = line.split_once(": ").unwrap_or(("", line));
@@ -210,7 +248,10 @@ fn weight(line: &str) -> u32 {
 pub(super) fn at_work(going: &[(u64, Message)], staying: &[(u64, Message)]) -> Option<String> {
     fn asks(message: &Message) -> bool {
         message.role == Role::User
-            && message.parts.iter().any(|part| matches!(&part.body, Body::Text(text) if !text.trim().is_empty()))
+            && message
+                .parts
+                .iter()
+                .any(|part| matches!(&part.body, Body::Text(text) if !text.trim().is_empty()))
     }
     if staying.iter().any(|(_, message)| asks(message)) {
         return None;

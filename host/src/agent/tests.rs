@@ -1,0 +1,5 @@
+mod fakes;
+mod limits;
+mod memory;
+mod resume;
+mod turn;
