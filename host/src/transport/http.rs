@@ -230,6 +230,10 @@ async fn serve(stream: TcpStream, address: SocketAddr, permit: Arc<OwnedSemaphor
 
 /// Answers one request: checks, route, channel, headers.
 async fn answer(request: Request<Body>, shared: &Arc<Shared>, peer: &Peer) -> Response<Full<Bytes>> {
+    if head_size(&request) > shared.limits.head {
+        let why = format!("A request's head has at most {} bytes here.\n", shared.limits.head);
+        return hardened(plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &why), None);
+    }
     let public = shared.hub.public_hosts();
     if !shared.guard.knows_host(request.uri(), request.headers(), peer.local, &public) {
         let why = "This server is not known by that name. If it should be, add the name to `hosts` under `[http]` in \
@@ -376,6 +380,12 @@ fn open_websocket(mut request: Request<Body>, shared: &Shared, peer: &Peer) -> R
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     answer
+}
+
+/// hyper stops reading somewhere past its limit; this is the exact one.
+fn head_size(request: &Request<Body>) -> usize {
+    let line = request.uri().path_and_query().map_or(0, |line| line.as_str().len());
+    request.headers().iter().fold(line, |sum, (name, value)| sum + name.as_str().len() + value.len() + 4)
 }
 
 fn is_upgrade(request: &Request<Body>) -> bool {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::Error;
+use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -139,6 +139,9 @@ fn ended_by(error: &Error) -> Read {
             Read::told(End::new(code::TOO_LARGE, format!("a frame has at most {FRAME_MAX} bytes")))
         }
         Error::Utf8(_) => Read::told(End::new(code::NOT_UTF8, "a text frame was not UTF-8")),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            Read::by_peer(End::new(code::VANISHED, "the connection broke"))
+        }
         Error::Protocol(broken) => Read::told(End::new(code::PROTOCOL, broken.to_string())),
         other => Read::by_peer(End::new(code::VANISHED, other.to_string())),
     }
