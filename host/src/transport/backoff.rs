@@ -25,7 +25,7 @@ impl Backoff {
     }
 
     /// The wait after one more failure: between half and all of the doubled time, never under 1 s.
-    pub fn next(&mut self) -> Duration {
+    pub fn after_failure(&mut self) -> Duration {
         let doubled = LEAST.saturating_mul(1 << self.failures.min(6)).min(MOST);
         self.failures = self.failures.saturating_add(1);
         let share = 0.5 + 0.5 * (self.random)().clamp(0.0, 1.0);
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     fn seconds(backoff: &mut Backoff, count: usize) -> Vec<u64> {
-        (0..count).map(|_| backoff.next().as_millis() as u64).collect()
+        (0..count).map(|_| backoff.after_failure().as_millis() as u64).collect()
     }
 
     #[test]
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn a_source_of_randomness_out_of_range_does_no_harm() {
         let mut backoff = Backoff::new(|| f64::INFINITY);
-        assert_eq!(backoff.next(), Duration::from_secs(1));
+        assert_eq!(backoff.after_failure(), Duration::from_secs(1));
         assert!((0.0..=1.0).contains(&random()));
     }
 

@@ -125,6 +125,9 @@ impl Transport {
 
     /// Waits before the next attempt; cut short by a wake. `false`: it is not wanted any more.
     pub(super) async fn back_off(&self, wait: Duration, reason: String) -> bool {
+        if self.stop.is_cancelled() {
+            return false;
+        }
         let until = now().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         tracing::info!(transport = self.id, reason, wait_ms = wait.as_millis(), "tried again later");
         self.health.set(State::BackingOff { reason, until });

@@ -74,8 +74,8 @@ fn read(mut input: impl BufRead, send: &mpsc::Sender<Frame>) {
 
 /// Serves the console for as long as the transport is wanted.
 pub(super) async fn run(
-    instance: Arc<Instance>,
-    transport: Arc<Transport>,
+    instance: &Arc<Instance>,
+    transport: &Arc<Transport>,
     console: Result<Arc<Mutex<Console>>, String>,
 ) {
     let console = match console {
@@ -85,7 +85,7 @@ pub(super) async fn run(
     // A console of an instance that ends is given back before this one has it.
     let mut console = console.lock().await;
     let Console { lines, output, input_over } = &mut *console;
-    let (link, mut outgoing) = instance.open(&transport);
+    let (link, mut outgoing) = instance.open(transport);
     link.opened(None, String::new(), Vec::new()).await;
     transport.health.set(State::Open);
     let end = {

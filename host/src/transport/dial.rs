@@ -24,18 +24,18 @@ enum Next {
 }
 
 /// Keeps a connection for as long as the transport is wanted.
-pub(super) async fn run(instance: Arc<Instance>, transport: Arc<Transport>, random: fn() -> f64) {
+pub(super) async fn run(instance: &Arc<Instance>, transport: &Arc<Transport>, random: fn() -> f64) {
     let mut backoff = Backoff::new(random);
     loop {
         let connected = tokio::select! {
             biased;
             () = transport.stop.cancelled() => return,
-            connected = connect(&instance, &transport) => connected,
+            connected = connect(instance, transport) => connected,
         };
         let next = match connected {
             Ok(socket) => {
                 let began = Instant::now();
-                let next = serve(&instance, &transport, socket).await;
+                let next = serve(instance, transport, socket).await;
                 if began.elapsed() >= STEADY {
                     backoff.reset();
                 }
@@ -45,7 +45,7 @@ pub(super) async fn run(instance: Arc<Instance>, transport: Arc<Transport>, rand
         };
         let wanted = match next {
             Next::Wait(asked, reason) => {
-                transport.back_off(asked.unwrap_or_else(|| backoff.next()), reason).await
+                transport.back_off(asked.unwrap_or_else(|| backoff.after_failure()), reason).await
             }
             Next::Credential(reason) => {
                 backoff.reset();
@@ -99,3 +99,6 @@ async fn serve(instance: &Arc<Instance>, transport: &Arc<Transport>, socket: Dia
         _ => Next::Wait(None, reason),
     }
 }
+
+#[cfg(test)]
+mod tests;

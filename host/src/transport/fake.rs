@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -98,7 +98,7 @@ impl Receiver for FakeReceiver {
         }
         let outcome = {
             let hub = self.hub.get().and_then(Weak::upgrade).unwrap();
-            (self.on_event.lock().unwrap())(&hub, &event)
+            (self.on_event.lock().unwrap_or_else(PoisonError::into_inner))(&hub, &event)
         };
         let _ = self.seen.send(Seen::of(event));
         outcome

@@ -4,11 +4,13 @@
 //! for routes; the `connection` capability reads from it through [`Connections`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Instance, Transport, lock};
@@ -19,6 +21,8 @@ use crate::wit::openpista::connection::connection::Target;
 
 /// How long a closing instance may take to say good-bye on its sockets.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
+/// What panicked will do it again, most likely.
+const AFTER_PANIC: Duration = Duration::from_secs(60);
 /// Bits of a connection's id that count within one start.
 const ID_BITS: u32 = 28;
 
@@ -97,7 +101,8 @@ impl Hub {
 
     /// Opens what a channel asked for in its setup. Called again when its component, settings or secrets changed:
     /// transports with the same id and kind keep their sockets (and try again at once if they were waiting), new ones
-    /// are opened, the others closed. Values of a process' environment are as they shall be.
+    /// are opened, the others closed. Values of a process' environment are as they shall be. Needs a Tokio runtime;
+    /// after [`Hub::shutdown`] nothing is opened any more.
     pub fn reconfigure(
         &self,
         name: &str,
@@ -107,6 +112,9 @@ impl Hub {
     ) -> Result<(), SetupError> {
         let mut instances = self.instances.write().unwrap_or_else(PoisonError::into_inner);
         check(&instances, name, &options, &transports)?;
+        if self.stop.is_cancelled() {
+            return Ok(());
+        }
         let instance = match instances.get(name) {
             Some(instance) => {
                 instance.replace(receiver, options);
@@ -149,17 +157,12 @@ impl Hub {
             if let Some(before) = before {
                 before.cancelled().await;
             }
-            match &served.kind {
-                TransportKind::Console => console::run(owner, Arc::clone(&served), console).await,
-                TransportKind::Process(command) => process::run(owner, Arc::clone(&served), command, random).await,
-                TransportKind::Poll(interval) => {
-                    let interval = Duration::from_millis(u64::from(*interval));
-                    poll::run(owner, Arc::clone(&served), interval, random).await;
+            // A panic (of the driver, of a store that it reads) ends one attempt, not the transport.
+            while AssertUnwindSafe(serve(&owner, &served, console.clone(), random)).catch_unwind().await.is_err() {
+                tracing::error!(instance = owner.name, transport = served.id, "the transport panicked");
+                if !served.back_off(AFTER_PANIC, "an error in the host; see the log".to_owned()).await {
+                    return;
                 }
-                TransportKind::Dial => dial::run(owner, Arc::clone(&served), random).await,
-                // Served by the HTTP server; `check` refused the others.
-                TransportKind::Http(_) | TransportKind::Websocket(_) => {}
-                TransportKind::Quic(_) | TransportKind::Other(_) => {}
             }
         });
     }
@@ -309,6 +312,27 @@ impl Connections for Hub {
     }
 }
 
+/// Runs what a transport needs of its own, until it is not wanted any more.
+async fn serve(
+    instance: &Arc<Instance>,
+    transport: &Arc<Transport>,
+    console: Result<Arc<tokio::sync::Mutex<Console>>, String>,
+    random: fn() -> f64,
+) {
+    match &transport.kind {
+        TransportKind::Console => console::run(instance, transport, console).await,
+        TransportKind::Process(command) => process::run(instance, transport, command, random).await,
+        TransportKind::Poll(interval) => {
+            let interval = Duration::from_millis(u64::from(*interval));
+            poll::run(instance, transport, interval, random).await;
+        }
+        TransportKind::Dial => dial::run(instance, transport, random).await,
+        // The HTTP server serves these; `check` refused the others.
+        TransportKind::Http(_) | TransportKind::Websocket(_) => {}
+        TransportKind::Quic(_) | TransportKind::Other(_) => {}
+    }
+}
+
 /// Ends an instance and waits for its tasks.
 async fn close(instance: &Arc<Instance>) {
     instance.stop.cancel();
@@ -367,7 +391,8 @@ fn check(
             });
             let by = taken.map(|other| other.name.clone());
             if let Some(by) = by.or_else(|| paths.contains(&full).then(|| name.to_owned())) {
-                return Err(SetupError::PathTaken(id.to_owned(), full.1, by));
+                let path = if full.1.is_empty() { "/".to_owned() } else { full.1 };
+                return Err(SetupError::PathTaken(id.to_owned(), path, by));
             }
             paths.insert(full);
         }
@@ -410,3 +435,6 @@ fn kind_name(kind: &TransportKind) -> &'static str {
         TransportKind::Other(_) => "other",
     }
 }
+
+#[cfg(test)]
+mod tests;

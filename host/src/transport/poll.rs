@@ -30,7 +30,7 @@ enum Next {
 }
 
 /// Polls for as long as the transport is wanted.
-pub(super) async fn run(instance: Arc<Instance>, transport: Arc<Transport>, interval: Duration, random: fn() -> f64) {
+pub(super) async fn run(instance: &Arc<Instance>, transport: &Arc<Transport>, interval: Duration, random: fn() -> f64) {
     let interval = interval.max(INTERVAL_LEAST);
     let mut backoff = Backoff::new(random);
     loop {
@@ -38,10 +38,10 @@ pub(super) async fn run(instance: Arc<Instance>, transport: Arc<Transport>, inte
         let asked = tokio::select! {
             biased;
             () = transport.stop.cancelled() => return,
-            asked = ask(&instance, &transport) => asked,
+            asked = ask(instance, transport) => asked,
         };
         let next = match asked {
-            Ok(response) => deliver(&instance, &transport, response).await,
+            Ok(response) => deliver(instance, transport, response).await,
             Err(next) => next,
         };
         let rest = interval.saturating_sub(began.elapsed());
@@ -52,7 +52,7 @@ pub(super) async fn run(instance: Arc<Instance>, transport: Arc<Transport>, inte
                 transport.pause(rest).await
             }
             Next::Wait(asked, reason) => {
-                let wait = asked.unwrap_or_else(|| backoff.next());
+                let wait = asked.unwrap_or_else(|| backoff.after_failure());
                 transport.back_off(wait.max(rest), reason).await
             }
             Next::Credential(reason) => {
@@ -98,3 +98,6 @@ async fn deliver(instance: &Instance, transport: &Transport, response: Response)
         EventOutcome::Taken | EventOutcome::Dropped => Next::Interval,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,12 +29,12 @@ const END_WITHIN: Duration = Duration::from_secs(2);
 const LOG_LINE_MAX: usize = 16 << 10;
 
 /// Keeps the process running for as long as the transport is wanted.
-pub(super) async fn run(instance: Arc<Instance>, transport: Arc<Transport>, process: &Process, random: fn() -> f64) {
+pub(super) async fn run(instance: &Arc<Instance>, transport: &Arc<Transport>, process: &Process, random: fn() -> f64) {
     let mut backoff = Backoff::new(random);
     while !transport.stop.is_cancelled() {
         let began = Instant::now();
         let ended = match start(process, &instance.options().folder) {
-            Ok(started) => serve(&instance, &transport, started).await,
+            Ok(started) => serve(instance, transport, started).await,
             Err(reason) => Ended { reason, auth_required: None },
         };
         if began.elapsed() >= STEADY {
@@ -42,7 +42,7 @@ pub(super) async fn run(instance: Arc<Instance>, transport: Arc<Transport>, proc
         }
         let wanted = match ended.auth_required {
             Some(reason) => transport.wait_for_credential(reason).await,
-            None => transport.back_off(backoff.next(), ended.reason).await,
+            None => transport.back_off(backoff.after_failure(), ended.reason).await,
         };
         if !wanted {
             return;
@@ -259,3 +259,6 @@ async fn log(errors: ChildStderr, instance: String, transport: String) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
