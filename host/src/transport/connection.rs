@@ -53,7 +53,10 @@ pub(super) struct End {
 
 impl End {
     pub(super) fn new(code: u16, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into() }
+        Self {
+            code,
+            reason: reason.into(),
+        }
     }
 }
 
@@ -125,8 +128,16 @@ impl Transport {
 
     /// Waits before the next attempt; cut short by a wake. `false`: it is not wanted any more.
     pub(super) async fn back_off(&self, wait: Duration, reason: String) -> bool {
+        if self.stop.is_cancelled() {
+            return false;
+        }
         let until = now().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        tracing::info!(transport = self.id, reason, wait_ms = wait.as_millis(), "tried again later");
+        tracing::info!(
+            transport = self.id,
+            reason,
+            wait_ms = wait.as_millis(),
+            "tried again later"
+        );
         self.health.set(State::BackingOff { reason, until });
         self.pause(wait).await
     }
@@ -177,7 +188,10 @@ impl Connection {
     /// Returns when it shall end, with the reason.
     pub(super) async fn ended(&self) -> End {
         self.ended.cancelled().await;
-        self.end.get().cloned().unwrap_or_else(|| End::new(code::RESTART, "the channel was closed or replaced"))
+        self.end
+            .get()
+            .cloned()
+            .unwrap_or_else(|| End::new(code::RESTART, "the channel was closed or replaced"))
     }
 
     pub(super) fn is_tagged(&self) -> bool {
@@ -191,12 +205,22 @@ impl Connection {
 
     fn send(&self, outgoing: Outgoing, counters: &Counters) {
         let cost = outgoing.cost();
-        let waiting = self.queued.fetch_add(cost, Ordering::Relaxed).saturating_add(cost);
+        let waiting = self
+            .queued
+            .fetch_add(cost, Ordering::Relaxed)
+            .saturating_add(cost);
         if waiting > QUEUE_MAX {
             self.closing.store(true, Ordering::Release);
             count(&counters.overflowed);
-            tracing::warn!(connection = self.id, transport = self.transport.id, "closed: the peer does not read");
-            self.end(End::new(code::OVERLOAD, "too much is waiting to be read; come back and catch up"));
+            tracing::warn!(
+                connection = self.id,
+                transport = self.transport.id,
+                "closed: the peer does not read"
+            );
+            self.end(End::new(
+                code::OVERLOAD,
+                "too much is waiting to be read; come back and catch up",
+            ));
         } else if self.queue.send(outgoing).is_ok() {
             count(&counters.frames_out);
         }
@@ -207,7 +231,11 @@ impl Connection {
     }
 
     fn source(&self) -> Source {
-        Source { transport: self.transport.id.clone(), connection: self.id, tags: lock(&self.tags).clone() }
+        Source {
+            transport: self.transport.id.clone(),
+            connection: self.id,
+            tags: lock(&self.tags).clone(),
+        }
     }
 }
 
@@ -221,7 +249,8 @@ struct Open {
 impl Open {
     fn tagged(&self, tag: &str) -> impl Iterator<Item = &Arc<Connection>> {
         let ids = self.by_tag.get(tag).into_iter().flatten();
-        ids.filter_map(|id| self.by_id.get(id)).filter(|connection| connection.is_open())
+        ids.filter_map(|id| self.by_id.get(id))
+            .filter(|connection| connection.is_open())
     }
 
     fn untag(&mut self, connection: &Connection) {
@@ -298,7 +327,10 @@ impl Instance {
     }
 
     /// Registers a connection. The second half is for whoever writes to the peer.
-    pub(super) fn open(self: &Arc<Self>, transport: &Arc<Transport>) -> (Link, mpsc::UnboundedReceiver<Outgoing>) {
+    pub(super) fn open(
+        self: &Arc<Self>,
+        transport: &Arc<Transport>,
+    ) -> (Link, mpsc::UnboundedReceiver<Outgoing>) {
         let (queue, outgoing) = mpsc::unbounded_channel();
         let connection = Arc::new(Connection {
             id: self.ids.fetch_add(1, Ordering::Relaxed),
@@ -311,17 +343,31 @@ impl Instance {
             ended: transport.stop.child_token(),
             end: OnceLock::new(),
         });
-        lock(&self.open).by_id.insert(connection.id, Arc::clone(&connection));
+        lock(&self.open)
+            .by_id
+            .insert(connection.id, Arc::clone(&connection));
         count(&self.counters.opened);
-        (Link { instance: Arc::clone(self), connection }, outgoing)
+        (
+            Link {
+                instance: Arc::clone(self),
+                connection,
+            },
+            outgoing,
+        )
     }
 
     pub(super) fn is_open(&self, id: u64) -> bool {
-        lock(&self.open).by_id.get(&id).is_some_and(|connection| connection.is_open())
+        lock(&self.open)
+            .by_id
+            .get(&id)
+            .is_some_and(|connection| connection.is_open())
     }
 
     pub(super) fn tagged(&self, tag: &str) -> Vec<u64> {
-        lock(&self.open).tagged(tag).map(|connection| connection.id).collect()
+        lock(&self.open)
+            .tagged(tag)
+            .map(|connection| connection.id)
+            .collect()
     }
 
     /// Open connections: of one transport, or all.
@@ -329,7 +375,11 @@ impl Instance {
         let open = lock(&self.open);
         match transport {
             None => open.by_id.len(),
-            Some(id) => open.by_id.values().filter(|connection| connection.transport.id == id).count(),
+            Some(id) => open
+                .by_id
+                .values()
+                .filter(|connection| connection.transport.id == id)
+                .count(),
         }
     }
 
@@ -357,7 +407,9 @@ impl Instance {
 
     pub(super) fn tag(&self, id: u64, tags: Vec<String>) {
         let mut open = lock(&self.open);
-        let Some(connection) = open.by_id.get(&id).cloned() else { return };
+        let Some(connection) = open.by_id.get(&id).cloned() else {
+            return;
+        };
         open.untag(&connection);
         for tag in &tags {
             open.by_tag.entry(tag.clone()).or_default().insert(id);
@@ -389,7 +441,10 @@ impl Instance {
             instance.event(Event::Alarm(Alarm { name: rung, source })).await;
         });
         if !set {
-            tracing::warn!(instance = self.name, "an alarm was not set: the channel has too many of them");
+            tracing::warn!(
+                instance = self.name,
+                "an alarm was not set: the channel has too many of them"
+            );
         }
     }
 
@@ -426,7 +481,14 @@ impl Link {
     ) -> EventOutcome {
         let _turn = self.connection.lane.lock().await;
         let source = self.connection.source();
-        self.instance.event(Event::Opened(Opened { source, peer, path, headers })).await
+        self.instance
+            .event(Event::Opened(Opened {
+                source,
+                peer,
+                path,
+                headers,
+            }))
+            .await
     }
 
     /// A frame came.
@@ -434,7 +496,9 @@ impl Link {
         count(&self.instance.counters.frames_in);
         self.connection.transport.health.progressed();
         let _turn = self.connection.lane.lock().await;
-        self.instance.event(Event::Frame((self.connection.source(), frame))).await
+        self.instance
+            .event(Event::Frame((self.connection.source(), frame)))
+            .await
     }
 
     /// It is gone: the last event of a connection, which has no more alarms and gets no more frames.
@@ -442,7 +506,13 @@ impl Link {
         let _turn = self.connection.lane.lock().await;
         let source = self.connection.source();
         self.instance.forget(&self.connection);
-        self.instance.event(Event::Closed(Closed { source, code: end.code, reason: end.reason })).await
+        self.instance
+            .event(Event::Closed(Closed {
+                source,
+                code: end.code,
+                reason: end.reason,
+            }))
+            .await
     }
 }
 

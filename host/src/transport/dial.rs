@@ -24,18 +24,18 @@ enum Next {
 }
 
 /// Keeps a connection for as long as the transport is wanted.
-pub(super) async fn run(instance: Arc<Instance>, transport: Arc<Transport>, random: fn() -> f64) {
+pub(super) async fn run(instance: &Arc<Instance>, transport: &Arc<Transport>, random: fn() -> f64) {
     let mut backoff = Backoff::new(random);
     loop {
         let connected = tokio::select! {
             biased;
             () = transport.stop.cancelled() => return,
-            connected = connect(&instance, &transport) => connected,
+            connected = connect(instance, transport) => connected,
         };
         let next = match connected {
             Ok(socket) => {
                 let began = Instant::now();
-                let next = serve(&instance, &transport, socket).await;
+                let next = serve(instance, transport, socket).await;
                 if began.elapsed() >= STEADY {
                     backoff.reset();
                 }
@@ -45,7 +45,9 @@ pub(super) async fn run(instance: Arc<Instance>, transport: Arc<Transport>, rand
         };
         let wanted = match next {
             Next::Wait(asked, reason) => {
-                transport.back_off(asked.unwrap_or_else(|| backoff.next()), reason).await
+                transport
+                    .back_off(asked.unwrap_or_else(|| backoff.after_failure()), reason)
+                    .await
             }
             Next::Credential(reason) => {
                 backoff.reset();
@@ -59,10 +61,14 @@ pub(super) async fn run(instance: Arc<Instance>, transport: Arc<Transport>, rand
 }
 
 async fn connect(instance: &Instance, transport: &Transport) -> Result<DialledSocket, Next> {
-    let prepared = instance.receiver().next(&instance.name, &transport.id).await.map_err(|error| match error {
-        ReceiverError::AuthRequired(reason) => Next::Credential(reason),
-        other => Next::Wait(None, other.to_string()),
-    })?;
+    let prepared = instance
+        .receiver()
+        .next(&instance.name, &transport.id)
+        .await
+        .map_err(|error| match error {
+            ReceiverError::AuthRequired(reason) => Next::Credential(reason),
+            other => Next::Wait(None, other.to_string()),
+        })?;
     match timeout(CONNECT_WITHIN, prepared.dial()).await {
         Ok(Ok(socket)) => Ok(socket),
         Ok(Err(error)) => {
@@ -72,7 +78,10 @@ async fn connect(instance: &Instance, transport: &Transport) -> Result<DialledSo
             };
             Err(Next::Wait(asked, error.to_string()))
         }
-        Err(_) => Err(Next::Wait(None, "the server could not be reached within 30 s".to_owned())),
+        Err(_) => Err(Next::Wait(
+            None,
+            "the server could not be reached within 30 s".to_owned(),
+        )),
     }
 }
 
@@ -99,3 +108,6 @@ async fn serve(instance: &Arc<Instance>, transport: &Arc<Transport>, socket: Dia
         _ => Next::Wait(None, reason),
     }
 }
+
+#[cfg(test)]
+mod tests;

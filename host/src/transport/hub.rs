@@ -4,11 +4,13 @@
 //! for routes; the `connection` capability reads from it through [`Connections`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Instance, Transport, lock};
@@ -19,6 +21,8 @@ use crate::wit::openpista::connection::connection::Target;
 
 /// How long a closing instance may take to say good-bye on its sockets.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
+/// What panicked will do it again, most likely.
+const AFTER_PANIC: Duration = Duration::from_secs(60);
 /// Bits of a connection's id that count within one start.
 const ID_BITS: u32 = 28;
 
@@ -57,10 +61,14 @@ pub enum SetupError {
     #[error("transport `{0}`: {1}")]
     Invalid(String, String),
     /// Another one has it.
-    #[error("transport `{0}`: {1} is already taken by `{2}`; give one of them another `mount` in config.toml")]
+    #[error(
+        "transport `{0}`: {1} is already taken by `{2}`; give one of them another `mount` in config.toml"
+    )]
     PathTaken(String, String, String),
     /// There is one standard input only.
-    #[error("transport `{0}`: the console is already used by `{1}`; switch one of the two off in config.toml")]
+    #[error(
+        "transport `{0}`: the console is already used by `{1}`; switch one of the two off in config.toml"
+    )]
     ConsoleTaken(String, String),
 }
 
@@ -90,14 +98,17 @@ impl Hub {
             ids: Arc::new(AtomicU64::new((u64::from(settings.generation) << ID_BITS) + 1)),
             counters: Arc::default(),
             random: settings.random,
-            console: settings.console.map(|console| Arc::new(tokio::sync::Mutex::new(console))),
+            console: settings
+                .console
+                .map(|console| Arc::new(tokio::sync::Mutex::new(console))),
             stop: CancellationToken::new(),
         })
     }
 
     /// Opens what a channel asked for in its setup. Called again when its component, settings or secrets changed:
     /// transports with the same id and kind keep their sockets (and try again at once if they were waiting), new ones
-    /// are opened, the others closed. Values of a process' environment are as they shall be.
+    /// are opened, the others closed. Values of a process' environment are as they shall be. Needs a Tokio runtime;
+    /// after [`Hub::shutdown`] nothing is opened any more.
     pub fn reconfigure(
         &self,
         name: &str,
@@ -107,6 +118,9 @@ impl Hub {
     ) -> Result<(), SetupError> {
         let mut instances = self.instances.write().unwrap_or_else(PoisonError::into_inner);
         check(&instances, name, &options, &transports)?;
+        if self.stop.is_cancelled() {
+            return Ok(());
+        }
         let instance = match instances.get(name) {
             Some(instance) => {
                 instance.replace(receiver, options);
@@ -122,14 +136,19 @@ impl Hub {
         let mut current = lock(&instance.transports);
         let mut old = std::mem::take(&mut *current);
         for request in transports {
-            let same = old.iter().position(|had| had.id == request.id && had.kind == request.kind);
+            let same = old
+                .iter()
+                .position(|had| had.id == request.id && had.kind == request.kind);
             if let Some(position) = same {
                 let kept = old.swap_remove(position);
                 kept.wake.notify_one();
                 current.push(kept);
                 continue;
             }
-            let before = old.iter().find(|had| had.id == request.id).map(|had| had.finished.clone());
+            let before = old
+                .iter()
+                .find(|had| had.id == request.id)
+                .map(|had| had.finished.clone());
             let transport = Arc::new(Transport::new(request, &instance.stop));
             self.start(&instance, &transport, before);
             current.push(transport);
@@ -149,31 +168,41 @@ impl Hub {
             if let Some(before) = before {
                 before.cancelled().await;
             }
-            match &served.kind {
-                TransportKind::Console => console::run(owner, Arc::clone(&served), console).await,
-                TransportKind::Process(command) => process::run(owner, Arc::clone(&served), command, random).await,
-                TransportKind::Poll(interval) => {
-                    let interval = Duration::from_millis(u64::from(*interval));
-                    poll::run(owner, Arc::clone(&served), interval, random).await;
+            // A panic (of the driver, of a store that it reads) ends one attempt, not the transport.
+            while AssertUnwindSafe(serve(&owner, &served, console.clone(), random))
+                .catch_unwind()
+                .await
+                .is_err()
+            {
+                tracing::error!(
+                    instance = owner.name,
+                    transport = served.id,
+                    "the transport panicked"
+                );
+                if !served
+                    .back_off(AFTER_PANIC, "an error in the host; see the log".to_owned())
+                    .await
+                {
+                    return;
                 }
-                TransportKind::Dial => dial::run(owner, Arc::clone(&served), random).await,
-                // Served by the HTTP server; `check` refused the others.
-                TransportKind::Http(_) | TransportKind::Websocket(_) => {}
-                TransportKind::Quic(_) | TransportKind::Other(_) => {}
             }
         });
     }
 
     /// Does what a call held, in its order.
     pub fn apply(&self, instance: &str, effects: Vec<Effect>) {
-        let Some(instance) = self.instance(instance) else { return };
+        let Some(instance) = self.instance(instance) else {
+            return;
+        };
         for effect in effects {
             match effect {
                 Effect::Send(Target::One(id), frame) => instance.send_one(id, frame),
                 Effect::Send(Target::Tagged(tag), frame) => instance.send_tagged(&tag, frame),
                 Effect::Close { id, code, reason } => instance.close(id, code, reason),
                 Effect::Tag(id, tags) => instance.tag(id, tags),
-                Effect::Alarm { name, after_ms, on } => instance.alarm(name, Duration::from_millis(after_ms), on),
+                Effect::Alarm { name, after_ms, on } => {
+                    instance.alarm(name, Duration::from_millis(after_ms), on)
+                }
             }
         }
     }
@@ -190,7 +219,11 @@ impl Hub {
     /// Closes all that an instance has open, without events for it, and waits until that is done, 5 s at most. Not to
     /// be called from within one of its events.
     pub async fn close_instance(&self, name: &str) {
-        let gone = self.instances.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let gone = self
+            .instances
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
         if let Some(instance) = gone {
             close(&instance).await;
         }
@@ -225,7 +258,12 @@ impl Hub {
 
     /// What was counted since the start.
     pub fn counts(&self) -> Counts {
-        self.counters.read(self.instances().values().map(|instance| instance.connections(None)).sum())
+        self.counters.read(
+            self.instances()
+                .values()
+                .map(|instance| instance.connections(None))
+                .sum(),
+        )
     }
 
     /// The `http` transport for a path, the longest mount and path first.
@@ -239,7 +277,9 @@ impl Hub {
     /// The `websocket` transport at exactly this path.
     pub(super) fn route_websocket(&self, path: &str, query: Option<&str>) -> Option<Route> {
         self.route(path, query, |full, kind| match kind {
-            TransportKind::Websocket(own) => (joined(full, own) == trimmed(path)).then(|| full.len() + own.len()),
+            TransportKind::Websocket(own) => {
+                (joined(full, own) == trimmed(path)).then(|| full.len() + own.len())
+            }
             _ => None,
         })
     }
@@ -247,8 +287,11 @@ impl Hub {
     /// Public addresses' hosts: they may be named by a request.
     pub(super) fn public_hosts(&self) -> Vec<String> {
         let instances = self.instances();
-        let urls = instances.values().filter_map(|instance| instance.options().public_url.clone());
-        urls.filter_map(|url| Some(url::Url::parse(&url).ok()?.host_str()?.to_ascii_lowercase())).collect()
+        let urls = instances
+            .values()
+            .filter_map(|instance| instance.options().public_url.clone());
+        urls.filter_map(|url| Some(url::Url::parse(&url).ok()?.host_str()?.to_ascii_lowercase()))
+            .collect()
     }
 
     fn route(
@@ -261,9 +304,14 @@ impl Hub {
         for instance in self.instances().values() {
             let options = instance.options();
             for transport in lock(&instance.transports).iter() {
-                let Some(rank) = rank(trimmed(&options.mount), &transport.kind) else { continue };
+                let Some(rank) = rank(trimmed(&options.mount), &transport.kind) else {
+                    continue;
+                };
                 if best.as_ref().is_none_or(|(other, _)| rank > *other) {
-                    let mut url = path.strip_prefix(trimmed(&options.mount)).unwrap_or(path).to_owned();
+                    let mut url = path
+                        .strip_prefix(trimmed(&options.mount))
+                        .unwrap_or(path)
+                        .to_owned();
                     if !url.starts_with('/') {
                         url.insert(0, '/');
                     }
@@ -272,7 +320,14 @@ impl Hub {
                         url.push_str(query);
                     }
                     let (instance, transport) = (Arc::clone(instance), Arc::clone(transport));
-                    best = Some((rank, Route { instance, transport, url }));
+                    best = Some((
+                        rank,
+                        Route {
+                            instance,
+                            transport,
+                            url,
+                        },
+                    ));
                 }
             }
         }
@@ -290,22 +345,49 @@ impl Hub {
 
 impl Connections for Hub {
     fn is_open(&self, instance: &str, id: u64) -> bool {
-        self.instance(instance).is_some_and(|instance| instance.is_open(id))
+        self.instance(instance)
+            .is_some_and(|instance| instance.is_open(id))
     }
 
     fn tagged(&self, instance: &str, tag: &str) -> Vec<u64> {
-        self.instance(instance).map(|instance| instance.tagged(tag)).unwrap_or_default()
+        self.instance(instance)
+            .map(|instance| instance.tagged(tag))
+            .unwrap_or_default()
     }
 
     fn public_url(&self, instance: &str, transport: &str) -> Option<String> {
         let instance = self.instance(instance)?;
         let options = instance.options();
         let transports = lock(&instance.transports);
-        let path = transports.iter().find(|known| known.id == transport).and_then(|known| match &known.kind {
-            TransportKind::Http(path) => Some(trimmed(path)),
-            _ => None,
-        })?;
+        let path = transports
+            .iter()
+            .find(|known| known.id == transport)
+            .and_then(|known| match &known.kind {
+                TransportKind::Http(path) => Some(trimmed(path)),
+                _ => None,
+            })?;
         Some(format!("{}{path}", trimmed(options.public_url.as_deref()?)))
+    }
+}
+
+/// Runs what a transport needs of its own, until it is not wanted any more.
+async fn serve(
+    instance: &Arc<Instance>,
+    transport: &Arc<Transport>,
+    console: Result<Arc<tokio::sync::Mutex<Console>>, String>,
+    random: fn() -> f64,
+) {
+    match &transport.kind {
+        TransportKind::Console => console::run(instance, transport, console).await,
+        TransportKind::Process(command) => process::run(instance, transport, command, random).await,
+        TransportKind::Poll(interval) => {
+            let interval = Duration::from_millis(u64::from(*interval));
+            poll::run(instance, transport, interval, random).await;
+        }
+        TransportKind::Dial => dial::run(instance, transport, random).await,
+        // The HTTP server serves these; `check` refused the others.
+        TransportKind::Http(_) | TransportKind::Websocket(_) => {}
+        TransportKind::Quic(_) | TransportKind::Other(_) => {}
     }
 }
 
@@ -314,8 +396,14 @@ async fn close(instance: &Arc<Instance>) {
     instance.stop.cancel();
     instance.cancel_alarms();
     instance.tasks.close();
-    if tokio::time::timeout(CLOSE_GRACE, instance.tasks.wait()).await.is_err() {
-        tracing::warn!(instance = instance.name, "some connections did not close in time and were dropped");
+    if tokio::time::timeout(CLOSE_GRACE, instance.tasks.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            instance = instance.name,
+            "some connections did not close in time and were dropped"
+        );
     }
 }
 
@@ -350,9 +438,13 @@ fn check(
                 consoles += 1;
                 let others = instances.values().filter(|other| other.name != name);
                 let taken = others.into_iter().find(|other| {
-                    lock(&other.transports).iter().any(|had| matches!(had.kind, TransportKind::Console))
+                    lock(&other.transports)
+                        .iter()
+                        .any(|had| matches!(had.kind, TransportKind::Console))
                 });
-                let taken = taken.map(|other| other.name.clone()).or_else(|| (consoles > 1).then(|| name.to_owned()));
+                let taken = taken
+                    .map(|other| other.name.clone())
+                    .or_else(|| (consoles > 1).then(|| name.to_owned()));
                 if let Some(by) = taken {
                     return Err(SetupError::ConsoleTaken(id.to_owned(), by));
                 }
@@ -363,11 +455,14 @@ fn check(
             let others = instances.values().filter(|other| other.name != name);
             let taken = others.into_iter().find(|other| {
                 let mount = &other.options().mount;
-                lock(&other.transports).iter().any(|had| address(mount, &had.kind).as_ref() == Some(&full))
+                lock(&other.transports)
+                    .iter()
+                    .any(|had| address(mount, &had.kind).as_ref() == Some(&full))
             });
             let by = taken.map(|other| other.name.clone());
             if let Some(by) = by.or_else(|| paths.contains(&full).then(|| name.to_owned())) {
-                return Err(SetupError::PathTaken(id.to_owned(), full.1, by));
+                let path = if full.1.is_empty() { "/".to_owned() } else { full.1 };
+                return Err(SetupError::PathTaken(id.to_owned(), path, by));
             }
             paths.insert(full);
         }
@@ -395,7 +490,8 @@ fn trimmed(path: &str) -> &str {
 
 /// `path` is `prefix` or lies under it.
 fn under(prefix: &str, path: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn kind_name(kind: &TransportKind) -> &'static str {
@@ -410,3 +506,6 @@ fn kind_name(kind: &TransportKind) -> &'static str {
         TransportKind::Other(_) => "other",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,12 @@ enum Next {
 }
 
 /// Polls for as long as the transport is wanted.
-pub(super) async fn run(instance: Arc<Instance>, transport: Arc<Transport>, interval: Duration, random: fn() -> f64) {
+pub(super) async fn run(
+    instance: &Arc<Instance>,
+    transport: &Arc<Transport>,
+    interval: Duration,
+    random: fn() -> f64,
+) {
     let interval = interval.max(INTERVAL_LEAST);
     let mut backoff = Backoff::new(random);
     loop {
@@ -38,10 +43,10 @@ pub(super) async fn run(instance: Arc<Instance>, transport: Arc<Transport>, inte
         let asked = tokio::select! {
             biased;
             () = transport.stop.cancelled() => return,
-            asked = ask(&instance, &transport) => asked,
+            asked = ask(instance, transport) => asked,
         };
         let next = match asked {
-            Ok(response) => deliver(&instance, &transport, response).await,
+            Ok(response) => deliver(instance, transport, response).await,
             Err(next) => next,
         };
         let rest = interval.saturating_sub(began.elapsed());
@@ -52,7 +57,7 @@ pub(super) async fn run(instance: Arc<Instance>, transport: Arc<Transport>, inte
                 transport.pause(rest).await
             }
             Next::Wait(asked, reason) => {
-                let wait = asked.unwrap_or_else(|| backoff.next());
+                let wait = asked.unwrap_or_else(|| backoff.after_failure());
                 transport.back_off(wait.max(rest), reason).await
             }
             Next::Credential(reason) => {
@@ -67,17 +72,24 @@ pub(super) async fn run(instance: Arc<Instance>, transport: Arc<Transport>, inte
 }
 
 async fn ask(instance: &Instance, transport: &Transport) -> Result<Response, Next> {
-    let prepared = instance.receiver().next(&instance.name, &transport.id).await.map_err(|error| match error {
-        ReceiverError::AuthRequired(reason) => Next::Credential(reason),
-        other => Next::Wait(None, other.to_string()),
-    })?;
+    let prepared = instance
+        .receiver()
+        .next(&instance.name, &transport.id)
+        .await
+        .map_err(|error| match error {
+            ReceiverError::AuthRequired(reason) => Next::Credential(reason),
+            other => Next::Wait(None, other.to_string()),
+        })?;
     match timeout(ANSWER_WITHIN, prepared.poll()).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(DialError::Status { status, retry_after })) => {
             Err(Next::Wait(retry_after, format!("the server answered {status}")))
         }
         Ok(Err(error)) => Err(Next::Wait(None, error.to_string())),
-        Err(_) => Err(Next::Wait(None, "the server did not answer within 120 s".to_owned())),
+        Err(_) => Err(Next::Wait(
+            None,
+            "the server did not answer within 120 s".to_owned(),
+        )),
     }
 }
 
@@ -88,7 +100,10 @@ async fn deliver(instance: &Instance, transport: &Transport, response: Response)
         transport.health.progressed();
     }
     let retry_after = backoff::retry_after(&response, now());
-    let answer = Answer { transport: transport.id.clone(), response };
+    let answer = Answer {
+        transport: transport.id.clone(),
+        response,
+    };
     match instance.event(Event::Answer(answer)).await {
         EventOutcome::AuthRequired(reason) => Next::Credential(reason),
         EventOutcome::Unavailable => Next::Wait(None, "the channel could not take the answer".to_owned()),
@@ -98,3 +113,6 @@ async fn deliver(instance: &Instance, transport: &Transport, response: Response)
         EventOutcome::Taken | EventOutcome::Dropped => Next::Interval,
     }
 }
+
+#[cfg(test)]
+mod tests;
