@@ -3,7 +3,7 @@
 //! [`App::assemble`] opens the store and the plugins folder without touching a socket: what `plugin list` and
 //! `session show` need when no daemon runs. [`App::serve`] adds the sockets and goes on with what was left.
 
-mod admin;
+
 mod joints;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,9 +36,10 @@ use crate::runtime::Runtime;
 use crate::runtime::limits::Limits;
 use crate::session::{Desk, Sessions, Settings};
 use crate::store::Store;
-use crate::transport::{Console, HttpSettings, Hub, HubSettings, Server, random};
+use crate::transport::http::{HttpLimits, HttpSettings, Server};
+use crate::transport::{Console, Hub, HubSettings, random};
 
-pub use admin::Admin;
+
 
 const BASE_PROMPT: &str = include_str!("app/prompt.md");
 /// Connections get so long to say good-bye.
@@ -83,6 +84,7 @@ impl App {
         let home = config.home.clone();
         let store = Store::open(&config.store.path, crate::store::Options {
             cache: usize::try_from(config.store.cache).unwrap_or(usize::MAX),
+            ..crate::store::Options::default()
         })?;
         std::fs::create_dir_all(&config.plugins.dir)
             .with_context(|| format!("cannot make the plugins folder {}", config.plugins.dir.display()))?;
@@ -170,7 +172,7 @@ impl App {
                 listen: vec![self.config.server.listen],
                 hosts: self.config.server.allowed_hosts.clone(),
                 cors_origins: self.config.server.cors_origins.clone(),
-                limits: crate::transport::HttpLimits::default(),
+                limits: HttpLimits::default(),
             },
             Arc::clone(&self.hub),
         )

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod agent;
+pub mod app;
 pub mod capability;
 pub mod config;
 pub mod failpoint;
@@ -9,6 +10,7 @@ pub mod gateway;
 pub mod grant;
 pub mod live;
 pub mod message;
+pub mod models;
 pub mod plugin;
 pub mod runtime;
 pub mod session;
