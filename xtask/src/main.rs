@@ -184,3 +184,59 @@ fn start(workspace: &Workspace, mut arguments: Vec<String>, report: &mut Report)
         .become_it()?;
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// The commands that `run` knows.
+    const COMMANDS: [&str; 8] = ["help", "setup", "run", "build", "test", "check", "soak", "flatten"];
+
+    /// What is written down for people, and what continuous integration runs.
+    const PAGES: [&str; 9] = [
+        "README.md",
+        "components/README.md",
+        "host/tests/guests/README.md",
+        "plugins/README.md",
+        "skills/README.md",
+        "docs/testing.md",
+        "justfile",
+        ".ci/run",
+        ".github/workflows/ci.yml",
+    ];
+
+    #[test]
+    fn every_command_that_a_page_names_is_there_and_in_the_help() {
+        let root = Workspace::find().unwrap().root().to_path_buf();
+        let help = help();
+        for page in PAGES {
+            let text = fs::read_to_string(root.join(page)).unwrap();
+            for after in text.split("cargo xtask ").skip(1) {
+                let line = after.lines().next().unwrap_or_default();
+                let mut words =
+                    line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').filter(|word| !word.is_empty());
+                let command = words.next().unwrap();
+                assert!(COMMANDS.contains(&command), "{page} names `cargo xtask {command}`");
+                assert!(command == "help" || help.contains(&format!("    {command} ")), "{command} is not in the help");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_command_or_argument_is_refused_with_the_way_to_the_help() {
+        let said = |arguments: &[&str]| run(arguments.iter().map(|a| a.to_string()).collect()).unwrap_err().to_string();
+        assert_eq!(said(&["buidl"]), "there is no command `buidl`; `cargo xtask help` lists them");
+        assert_eq!(said(&["check", "all"]), "`check` takes no `all`; `cargo xtask help` says what it takes");
+        assert_eq!(said(&["build", "--fast"]), "`build` takes no `--fast`; `cargo xtask help` says what it takes");
+        assert_eq!(
+            said(&["build", "--release", "tool-shell"]),
+            "a release holds all components: `cargo xtask build --release` takes no names"
+        );
+        assert_eq!(
+            said(&["test", "speed"]),
+            "there is no check `speed`; there are format, contract, components, clippy, licences, skills, tests"
+        );
+    }
+}

@@ -221,3 +221,51 @@ fn quoted(word: &OsStr) -> String {
         word.into_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(name: &'static str) -> Step {
+        Step { name, does: "something".into(), alone: format!("cargo xtask {name}") }
+    }
+
+    #[test]
+    fn a_step_that_fails_is_in_the_table_and_does_not_hide_the_others() {
+        let mut report = Report::new();
+        assert!(report.step(step("one"), || Ok(Done::Yes)));
+        assert!(!report.step(step("two"), || bail!("it broke")));
+        assert!(report.step(step("three"), || Ok(Done::Skipped("not needed".into()))));
+        let lines: Vec<Vec<String>> = report
+            .table()
+            .lines()
+            .map(|line| {
+                line.split_whitespace().filter(|word| word.parse::<f64>().is_err()).map(str::to_string).collect()
+            })
+            .collect();
+        let row = |words: &str| words.split_whitespace().map(str::to_string).collect::<Vec<_>>();
+        assert_eq!(lines, ["", "one s", "two s FAILED", "three s not needed", "together s"].map(row));
+        assert!(!report.finish());
+    }
+
+    #[test]
+    fn times_are_shown_as_a_person_reads_them() {
+        let times = [340, 12_400, 59_900, 185_000].map(|time| shown(Duration::from_millis(time)));
+        assert_eq!(times, ["0.3 s", "12 s", "60 s", "3 min 05 s"]);
+    }
+
+    #[test]
+    fn a_command_is_shown_as_it_would_be_typed() {
+        let run = Run::new(Path::new("."), "sh").env("NAME", "two words").args(["-c", "it's", "", "plain"]);
+        assert_eq!(run.line(), r"NAME='two words' sh -c 'it'\''s' '' plain");
+    }
+
+    #[test]
+    fn a_command_that_fails_is_named_with_its_exit_code_and_what_it_said() {
+        let failed =
+            Run::new(Path::new("."), "sh").args(["-c", "echo no >&2; exit 3"]).output().unwrap_err().to_string();
+        assert_eq!(failed, "`sh -c 'echo no >&2; exit 3'` ended with exit status: 3: no");
+        let missing = Run::new(Path::new("."), "no-such-program").run().unwrap_err().to_string();
+        assert_eq!(missing, "cannot start `no-such-program`");
+    }
+}
