@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::bindings::exports::openpista::plugin::provider::ToolDefinition;
+use crate::contract::exports::openpista::plugin::provider::ToolDefinition;
 use crate::intent::Intent;
 use crate::words;
 
@@ -296,7 +296,7 @@ fn quoted(message: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bindings::openpista::types::types::ToolHints;
+    use crate::contract::openpista::types::types::ToolHints;
     use crate::intent::intents;
 
     fn tool(name: &str, description: &str, parameters: Value) -> ToolDefinition {

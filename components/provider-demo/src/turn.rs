@@ -2,13 +2,13 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::bindings::exports::openpista::plugin::provider::{
+use crate::choose::{self, Choice};
+use crate::contract::exports::openpista::plugin::provider::{
     Abilities, Body, Completion, Message, Model, Part, Price, Request, Role, Stop, ToolCall, ToolChoice,
     ToolOutcome,
 };
-use crate::bindings::openpista::plugin::deltas::{CallDelta, Delta};
-use crate::bindings::openpista::types::types::{Content, Signal, Usage};
-use crate::choose::{self, Choice};
+use crate::contract::openpista::plugin::deltas::{CallDelta, Delta};
+use crate::contract::openpista::types::types::{Content, Signal, Usage};
 use crate::intent::{Intent, intents};
 use crate::{memory, summary, words};
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::bindings::openpista::types::types::{ToolDefinition, ToolHints};
+use crate::contract::openpista::types::types::{ToolDefinition, ToolHints};
 
 fn user(text: &str) -> Message {
     Message {
