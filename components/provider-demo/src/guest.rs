@@ -1,9 +1,7 @@
 //! The exports: the only part that runs in the host alone.
 
 use crate::contract::exports::openpista::plugin::manifest::{self, Manifest, Preset};
-use crate::contract::exports::openpista::plugin::provider::{
-    self, Completion, Model, ProviderError, Request,
-};
+use crate::contract::exports::openpista::plugin::provider::{self, Completion, Model, ProviderError, Request};
 use crate::contract::openpista::plugin::deltas::Sink;
 use crate::turn;
 
