@@ -5,14 +5,14 @@
 
 use serde_json::{Value, json};
 
-use crate::bindings::exports::openpista::plugin::approvals::Verdict;
-use crate::bindings::exports::openpista::plugin::channel::{
+use crate::contract::exports::openpista::plugin::approvals::Verdict;
+use crate::contract::exports::openpista::plugin::channel::{
     Activity, ActivityState, ChannelError, Delivery, DeliveryContent, DeliveryError, Draft, Event, Outcome,
     Preference, Setup, Transport, TransportKind,
 };
-use crate::bindings::openpista::connection::connection::{ConnectionId, Frame};
-use crate::bindings::openpista::gateway::gateway::{Approval, Decision, Inbound, Sender};
-use crate::bindings::openpista::types::types::{Error, Timestamp};
+use crate::contract::openpista::connection::connection::{ConnectionId, Frame};
+use crate::contract::openpista::gateway::gateway::{Approval, Decision, Inbound, Sender};
+use crate::contract::openpista::types::types::{Error, Timestamp};
 use crate::receipt::Printed;
 use crate::screen::{Style, arguments, harmless, one_line, size};
 

@@ -2,17 +2,17 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::bindings::exports::openpista::plugin::approvals::{self, Verdict};
-use crate::bindings::exports::openpista::plugin::channel::{
+use crate::console::{CONVERSATION, Console, Host, Settings, setup};
+use crate::contract::exports::openpista::plugin::approvals::{self, Verdict};
+use crate::contract::exports::openpista::plugin::channel::{
     self, ChannelError, Delivery, DeliveryError, Event, Outcome, Setup,
 };
-use crate::bindings::exports::openpista::plugin::manifest::{self, Manifest, Need};
-use crate::bindings::openpista::connection::connection::{self, ConnectionId, Frame, Target};
-use crate::bindings::openpista::gateway::gateway::{self, Approval, Decision, Inbound, Sender};
-use crate::bindings::openpista::settings::settings;
-use crate::bindings::openpista::state::state;
-use crate::bindings::openpista::types::types::{Error, Timestamp};
-use crate::console::{CONVERSATION, Console, Host, Settings, setup};
+use crate::contract::exports::openpista::plugin::manifest::{self, Manifest, Need};
+use crate::contract::openpista::connection::connection::{self, ConnectionId, Frame, Target};
+use crate::contract::openpista::gateway::gateway::{self, Approval, Decision, Inbound, Sender};
+use crate::contract::openpista::settings::settings;
+use crate::contract::openpista::state::state;
+use crate::contract::openpista::types::types::{Error, Timestamp};
 
 /// What the host calls.
 pub struct Plugin;

@@ -5,8 +5,8 @@
 //! and keeps control characters out of it, [`receipt`] remembers how far a growing reply was printed. All of it talks
 //! to the host through [`console::Host`], so the tests play the host; `guest` is the real one.
 
-pub mod bindings;
 pub mod console;
+pub mod contract;
 pub mod receipt;
 pub mod screen;
 

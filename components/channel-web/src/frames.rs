@@ -4,13 +4,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::bindings::exports::openpista::plugin::approvals::Verdict;
-use crate::bindings::exports::openpista::plugin::channel::{ActivityState, Delivery, DeliveryContent};
-use crate::bindings::exports::openpista::plugin::observer::Update;
-use crate::bindings::openpista::control::models::Model;
-use crate::bindings::openpista::control::sessions::{Author, Entry, Session};
-use crate::bindings::openpista::gateway::gateway::{Approval, Decision};
-use crate::bindings::openpista::types::types::{Content, Media};
+use crate::contract::exports::openpista::plugin::approvals::Verdict;
+use crate::contract::exports::openpista::plugin::channel::{ActivityState, Delivery, DeliveryContent};
+use crate::contract::exports::openpista::plugin::observer::Update;
+use crate::contract::openpista::control::models::Model;
+use crate::contract::openpista::control::sessions::{Author, Entry, Session};
+use crate::contract::openpista::gateway::gateway::{Approval, Decision};
+use crate::contract::openpista::types::types::{Content, Media};
 use crate::web::CONVERSATIONS;
 
 /// Types that a browser shows as an image and nothing else; a page never gets another one as an address.

@@ -2,22 +2,22 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::bindings::exports::openpista::plugin::approvals::{self, Verdict};
-use crate::bindings::exports::openpista::plugin::channel::{
+use crate::contract::exports::openpista::plugin::approvals::{self, Verdict};
+use crate::contract::exports::openpista::plugin::channel::{
     self, ChannelError, Delivery, DeliveryError, Event, Outcome, Setup,
 };
-use crate::bindings::exports::openpista::plugin::http_handler::{self, Incoming};
-use crate::bindings::exports::openpista::plugin::manifest::{self, Manifest, Need, Secret, SecretUse};
-use crate::bindings::exports::openpista::plugin::observer::{self, Update};
-use crate::bindings::openpista::connection::connection::{self, ConnectionId, Frame, Target};
-use crate::bindings::openpista::control::models::{self, Model};
-use crate::bindings::openpista::control::sessions::{self, Entry, Session};
-use crate::bindings::openpista::gateway::gateway::{self, Approval, Decision, Inbound, Sender};
-use crate::bindings::openpista::http::exchange::Response;
-use crate::bindings::openpista::log::log;
-use crate::bindings::openpista::secrets::secrets;
-use crate::bindings::openpista::state::state;
-use crate::bindings::openpista::types::types::{Error, Timestamp};
+use crate::contract::exports::openpista::plugin::http_handler::{self, Incoming};
+use crate::contract::exports::openpista::plugin::manifest::{self, Manifest, Need, Secret, SecretUse};
+use crate::contract::exports::openpista::plugin::observer::{self, Update};
+use crate::contract::openpista::connection::connection::{self, ConnectionId, Frame, Target};
+use crate::contract::openpista::control::models::{self, Model};
+use crate::contract::openpista::control::sessions::{self, Entry, Session};
+use crate::contract::openpista::gateway::gateway::{self, Approval, Decision, Inbound, Sender};
+use crate::contract::openpista::http::exchange::Response;
+use crate::contract::openpista::log::log;
+use crate::contract::openpista::secrets::secrets;
+use crate::contract::openpista::state::state;
+use crate::contract::openpista::types::types::{Error, Timestamp};
 use crate::host::Host;
 use crate::{pages, web};
 

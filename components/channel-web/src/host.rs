@@ -1,11 +1,11 @@
 //! What the web chat asks of the host, as one trait, and its errors in the words of a channel.
 
-use crate::bindings::exports::openpista::plugin::channel::{ChannelError, DeliveryError};
-use crate::bindings::openpista::connection::connection::{ConnectionId, Target};
-use crate::bindings::openpista::control::models::Model;
-use crate::bindings::openpista::control::sessions::{Entry, Session};
-use crate::bindings::openpista::gateway::gateway::{Approval, Decision, Inbound, Sender};
-use crate::bindings::openpista::types::types::{Error, Timestamp};
+use crate::contract::exports::openpista::plugin::channel::{ChannelError, DeliveryError};
+use crate::contract::openpista::connection::connection::{ConnectionId, Target};
+use crate::contract::openpista::control::models::Model;
+use crate::contract::openpista::control::sessions::{Entry, Session};
+use crate::contract::openpista::gateway::gateway::{Approval, Decision, Inbound, Sender};
+use crate::contract::openpista::types::types::{Error, Timestamp};
 
 /// Each function is the one of the same name in the contract, unless it says otherwise.
 pub trait Host {

@@ -6,7 +6,7 @@
 //! `docs/components.md`); [`frames`] writes what the page reads. All of it talks to the host through [`host::Host`],
 //! so the tests play the host; `guest` is the real one. The page itself lies in `page/`.
 
-pub mod bindings;
+pub mod contract;
 pub mod frames;
 pub mod host;
 pub mod pages;

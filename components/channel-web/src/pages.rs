@@ -4,10 +4,10 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::bindings::exports::openpista::plugin::channel::ChannelError;
-use crate::bindings::exports::openpista::plugin::http_handler::Incoming;
-use crate::bindings::openpista::http::exchange::Response;
-use crate::bindings::openpista::types::types::Error;
+use crate::contract::exports::openpista::plugin::channel::ChannelError;
+use crate::contract::exports::openpista::plugin::http_handler::Incoming;
+use crate::contract::openpista::http::exchange::Response;
+use crate::contract::openpista::types::types::Error;
 use crate::host::Host;
 use crate::sign_in;
 
@@ -170,7 +170,7 @@ fn not_allowed(methods: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bindings::openpista::http::exchange::Request;
+    use crate::contract::openpista::http::exchange::Request;
     use crate::web::stage::{NOW, Stage};
 
     fn ask(stage: &Stage, method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Response {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::bindings::openpista::types::types::{Error, Timestamp};
+use crate::contract::openpista::types::types::{Error, Timestamp};
 use crate::host::Host;
 
 /// The cookie's name.

@@ -8,15 +8,15 @@
 
 use serde_json::{Value, json};
 
-use crate::bindings::exports::openpista::plugin::approvals::Verdict;
-use crate::bindings::exports::openpista::plugin::channel::{
+use crate::contract::exports::openpista::plugin::approvals::Verdict;
+use crate::contract::exports::openpista::plugin::channel::{
     ChannelError, Delivery, DeliveryError, Event, Opened, Outcome, Preference, Setup, Source, Transport,
     TransportKind,
 };
-use crate::bindings::exports::openpista::plugin::observer::Update;
-use crate::bindings::openpista::connection::connection::{ConnectionId, Frame, Target};
-use crate::bindings::openpista::gateway::gateway::{Approval, Decision, Inbound, Sender};
-use crate::bindings::openpista::types::types::Error;
+use crate::contract::exports::openpista::plugin::observer::Update;
+use crate::contract::openpista::connection::connection::{ConnectionId, Frame, Target};
+use crate::contract::openpista::gateway::gateway::{Approval, Decision, Inbound, Sender};
+use crate::contract::openpista::types::types::Error;
 use crate::host::Host;
 use crate::pages::is_session;
 use crate::{frames, sign_in};

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::bindings::exports::openpista::plugin::provider::ToolDefinition;
+use crate::contract::exports::openpista::plugin::provider::ToolDefinition;
 use crate::intent::Intent;
 use crate::words;
 
@@ -26,18 +26,10 @@ pub fn choose(message: &str, intents: &[Intent], tools: &[ToolDefinition]) -> Ve
             .iter()
             .filter(|tool| command_property(tool).is_none())
             .filter(|tool| name_stems(tool).iter().any(|stem| intent.because.contains(stem)))
-            .find_map(|tool| {
-                Some(Choice {
-                    name: tool.name.clone(),
-                    arguments: arguments(tool, message)?,
-                })
-            });
+            .find_map(|tool| Some(Choice { name: tool.name.clone(), arguments: arguments(tool, message)? }));
         let choice = special.or_else(|| {
             let tool = command_tool(message, tools)?;
-            Some(Choice {
-                name: tool.name.clone(),
-                arguments: command_arguments(tool, &intent.command)?,
-            })
+            Some(Choice { name: tool.name.clone(), arguments: command_arguments(tool, &intent.command)? })
         });
         if let Some(choice) = choice.filter(|choice| !choices.contains(choice)) {
             choices.push(choice);
@@ -55,10 +47,7 @@ pub fn forced(message: &str, intents: &[Intent], tool: &ToolDefinition) -> Choic
         Some(_) => command_arguments(tool, intents.first().map_or("pwd", |intent| &intent.command)),
         None => arguments(tool, message),
     };
-    Choice {
-        name: tool.name.clone(),
-        arguments: arguments.unwrap_or_else(|| json!({})),
-    }
+    Choice { name: tool.name.clone(), arguments: arguments.unwrap_or_else(|| json!({})) }
 }
 
 /// The tool that takes shell commands; of several, the one that the message fits best, then the first.
@@ -82,12 +71,9 @@ fn best(message: &str, tools: &[ToolDefinition]) -> Option<Choice> {
         .collect();
     // A stable sort: of equals the first offered.
     ranked.sort_by_key(|(fit, _)| std::cmp::Reverse(*fit));
-    ranked.into_iter().find_map(|(_, tool)| {
-        Some(Choice {
-            name: tool.name.clone(),
-            arguments: arguments(tool, message)?,
-        })
-    })
+    ranked
+        .into_iter()
+        .find_map(|(_, tool)| Some(Choice { name: tool.name.clone(), arguments: arguments(tool, message)? }))
 }
 
 /// Three points for each word of the name in the message, one for each of the description.
@@ -98,10 +84,7 @@ fn fit(message: &str, tool: &ToolDefinition) -> usize {
     description.sort();
     description.dedup();
     let named = name.iter().filter(|stem| said.contains(stem)).count();
-    let described = description
-        .iter()
-        .filter(|stem| said.contains(stem) && !name.contains(stem))
-        .count();
+    let described = description.iter().filter(|stem| said.contains(stem) && !name.contains(stem)).count();
     named * 3 + described
 }
 
@@ -114,32 +97,20 @@ fn schema(tool: &ToolDefinition) -> Value {
 }
 
 fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    schema
-        .get("properties")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
+    schema.get("properties").and_then(Value::as_object).into_iter().flatten()
 }
 
 fn required(schema: &Value) -> Vec<String> {
-    let listed = schema
-        .get("required")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    listed
-        .filter_map(|name| name.as_str().map(str::to_string))
-        .collect()
+    let listed = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    listed.filter_map(|name| name.as_str().map(str::to_string)).collect()
 }
 
 fn kind(schema: &Value) -> &str {
     match schema.get("type") {
         Some(Value::String(kind)) => kind,
-        Some(Value::Array(kinds)) => kinds
-            .iter()
-            .filter_map(Value::as_str)
-            .find(|kind| *kind != "null")
-            .unwrap_or_default(),
+        Some(Value::Array(kinds)) => {
+            kinds.iter().filter_map(Value::as_str).find(|kind| *kind != "null").unwrap_or_default()
+        }
         _ if schema.get("properties").is_some() => "object",
         _ => "string",
     }
@@ -150,19 +121,13 @@ fn command_property(tool: &ToolDefinition) -> Option<String> {
     const NAMES: &[&str] = &["command", "cmd", "script", "bash", "shell", "commandline"];
     const SIGNS: &[&str] = &["shell", "bash", "command", "script"];
     let schema = schema(tool);
-    let strings: Vec<(&String, &Value)> = properties(&schema)
-        .filter(|(_, property)| kind(property) == "string")
-        .collect();
-    let named = strings
-        .iter()
-        .find(|(name, _)| words::all(name).iter().any(|word| NAMES.contains(&word.as_str())));
+    let strings: Vec<(&String, &Value)> =
+        properties(&schema).filter(|(_, property)| kind(property) == "string").collect();
+    let named = strings.iter().find(|(name, _)| words::all(name).iter().any(|word| NAMES.contains(&word.as_str())));
     let wanted = required(&schema);
     let described = || {
         strings.iter().find(|(name, property)| {
-            let text = property
-                .get("description")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
+            let text = property.get("description").and_then(Value::as_str).unwrap_or_default();
             let said = words::all(text);
             wanted.contains(name) && SIGNS.iter().any(|sign| said.iter().any(|word| word == sign))
         })
@@ -184,21 +149,13 @@ fn command_arguments(tool: &ToolDefinition, command: &str) -> Option<Value> {
 
 /// All required properties, from the message; none if one of them can't be told.
 fn arguments(tool: &ToolDefinition, message: &str) -> Option<Value> {
-    object(
-        &schema(tool),
-        message,
-        &words::telling(&format!("{} {}", tool.name, tool.description)),
-    )
+    object(&schema(tool), message, &words::telling(&format!("{} {}", tool.name, tool.description)))
 }
 
 fn object(schema: &Value, message: &str, known: &[String]) -> Option<Value> {
     let mut object = Map::new();
     for name in required(schema) {
-        let property = schema
-            .get("properties")
-            .and_then(|all| all.get(&name))
-            .cloned()
-            .unwrap_or_default();
+        let property = schema.get("properties").and_then(|all| all.get(&name)).cloned().unwrap_or_default();
         object.insert(name.clone(), value(&name, &property, message, known)?);
     }
     Some(Value::Object(object))
@@ -212,9 +169,7 @@ fn value(name: &str, schema: &Value, message: &str, known: &[String]) -> Option<
     if let Some(choices) = schema.get("enum").and_then(Value::as_array) {
         let said = words::all(message);
         let named = choices.iter().find(|choice| {
-            choice
-                .as_str()
-                .is_some_and(|choice| words::all(choice).iter().all(|word| said.contains(word)))
+            choice.as_str().is_some_and(|choice| words::all(choice).iter().all(|word| said.contains(word)))
         });
         return named.or_else(|| choices.first()).cloned();
     }
@@ -223,16 +178,9 @@ fn value(name: &str, schema: &Value, message: &str, known: &[String]) -> Option<
         "integer" => number(message)
             .or_else(|| schema.get("minimum").and_then(Value::as_f64))
             .map(|number| json!(number.trunc() as i64)),
-        "number" => number(message)
-            .or_else(|| schema.get("minimum").and_then(Value::as_f64))
-            .map(|n| json!(n)),
+        "number" => number(message).or_else(|| schema.get("minimum").and_then(Value::as_f64)).map(|n| json!(n)),
         "boolean" => Some(json!(false)),
-        "array" => Some(json!([value(
-            name,
-            schema.get("items").unwrap_or(&Value::Null),
-            message,
-            known
-        )?])),
+        "array" => Some(json!([value(name, schema.get("items").unwrap_or(&Value::Null), message, known)?])),
         "object" => object(schema, message, known),
         _ => None,
     }
@@ -247,9 +195,7 @@ fn number(message: &str) -> Option<f64> {
 fn string(name: &str, message: &str, known: &[String]) -> Option<String> {
     let stems = words::telling(name);
     let is = |word: &str| stems.contains(&words::stem(word));
-    let mut tokens = message
-        .split_whitespace()
-        .map(|token| token.trim_matches(|c: char| ",;!?\"'`“”()".contains(c)));
+    let mut tokens = message.split_whitespace().map(|token| token.trim_matches(|c: char| ",;!?\"'`“”()".contains(c)));
     if is("url") || is("uri") || is("link") {
         return tokens.find(|token| token.contains("://")).map(str::to_string);
     }
@@ -268,9 +214,8 @@ fn string(name: &str, message: &str, known: &[String]) -> Option<String> {
     // What is left when the words that name the tool or mean nothing are gone from the front.
     let mut rest: Vec<&str> = message.split_whitespace().collect();
     while let Some(first) = rest.first() {
-        let empty = words::telling(first)
-            .iter()
-            .all(|stem| known.contains(stem) || stems.contains(stem) || stem == "say");
+        let empty =
+            words::telling(first).iter().all(|stem| known.contains(stem) || stems.contains(stem) || stem == "say");
         if !empty {
             break;
         }
@@ -296,7 +241,7 @@ fn quoted(message: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bindings::openpista::types::types::ToolHints;
+    use crate::contract::openpista::types::types::ToolHints;
     use crate::intent::intents;
 
     fn tool(name: &str, description: &str, parameters: Value) -> ToolDefinition {
@@ -326,10 +271,7 @@ mod tests {
     }
 
     fn chosen(message: &str, tools: &[ToolDefinition]) -> Vec<(String, Value)> {
-        choose(message, &intents(message), tools)
-            .into_iter()
-            .map(|c| (c.name, c.arguments))
-            .collect()
+        choose(message, &intents(message), tools).into_iter().map(|c| (c.name, c.arguments)).collect()
     }
 
     #[test]
@@ -347,10 +289,7 @@ mod tests {
             (renamed, json!({"why": "test", "line": "ls -la"})),
         ] {
             let name = tool.name.clone();
-            assert_eq!(
-                chosen("show me the files here", &[reverse(), tool]),
-                [(name, arguments)]
-            );
+            assert_eq!(chosen("show me the files here", &[reverse(), tool]), [(name, arguments)]);
         }
     }
 
@@ -358,10 +297,7 @@ mod tests {
     fn two_wishes_are_two_calls() {
         assert_eq!(
             chosen("show the files and the memory", &[shell("system.run")]),
-            [
-                ("system.run".into(), json!({"command": "ls -la"})),
-                ("system.run".into(), json!({"command": "free -h"}))
-            ]
+            [("system.run".into(), json!({"command": "ls -la"})), ("system.run".into(), json!({"command": "free -h"}))]
         );
     }
 
@@ -380,15 +316,8 @@ mod tests {
 
     #[test]
     fn a_tool_made_for_it_is_better_than_a_command() {
-        let clock = tool(
-            "time.now",
-            "The time of day",
-            json!({"type": "object", "properties": {}}),
-        );
-        assert_eq!(
-            chosen("what time is it?", &[shell("system.run"), clock]),
-            [("time.now".into(), json!({}))]
-        );
+        let clock = tool("time.now", "The time of day", json!({"type": "object", "properties": {}}));
+        assert_eq!(chosen("what time is it?", &[shell("system.run"), clock]), [("time.now".into(), json!({}))]);
     }
 
     #[test]
@@ -434,9 +363,6 @@ mod tests {
             json!({"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}),
         );
         assert_eq!(chosen("hello", &[greet.clone(), shell("system.run")]), []);
-        assert_eq!(
-            chosen("say hello to Ada", &[greet]),
-            [("hello.greet".into(), json!({"name": "Ada"}))]
-        );
+        assert_eq!(chosen("say hello to Ada", &[greet]), [("hello.greet".into(), json!({"name": "Ada"}))]);
     }
 }

@@ -1,10 +1,8 @@
 //! The exports: the only part that runs in the host alone.
 
-use crate::bindings::exports::openpista::plugin::manifest::{self, Manifest, Preset};
-use crate::bindings::exports::openpista::plugin::provider::{
-    self, Completion, Model, ProviderError, Request,
-};
-use crate::bindings::openpista::plugin::deltas::Sink;
+use crate::contract::exports::openpista::plugin::manifest::{self, Manifest, Preset};
+use crate::contract::exports::openpista::plugin::provider::{self, Completion, Model, ProviderError, Request};
+use crate::contract::openpista::plugin::deltas::Sink;
 use crate::turn;
 
 /// What the host calls.

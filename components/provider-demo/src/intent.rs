@@ -21,46 +21,22 @@ struct Rule {
 }
 
 const RULES: &[Rule] = &[
-    Rule {
-        words: &[&["files"], &["folder"], &["directory"], &["ls"]],
-        what: "the files here",
-        command: "ls -la",
-    },
+    Rule { words: &[&["files"], &["folder"], &["directory"], &["ls"]], what: "the files here", command: "ls -la" },
     Rule {
         words: &[&["disk"], &["storage"], &["free", "space"], &["df"]],
         what: "the disk usage",
         command: "df -h . && du -sh .",
     },
-    Rule {
-        words: &[&["memory"], &["ram"]],
-        what: "the memory",
-        command: "free -h",
-    },
+    Rule { words: &[&["memory"], &["ram"]], what: "the memory", command: "free -h" },
     Rule {
         words: &[&["processes"], &["running", "programs"]],
         what: "the processes",
         command: "ps -eo pid,pcpu,pmem,args --sort=-pcpu | head -n 15",
     },
+    Rule { words: &[&["date"], &["time"], &["clock"], &["day", "today"]], what: "the date and time", command: "date" },
+    Rule { words: &[&["uptime"], &["load"]], what: "the load", command: "uptime" },
     Rule {
-        words: &[&["date"], &["time"], &["clock"], &["day", "today"]],
-        what: "the date and time",
-        command: "date",
-    },
-    Rule {
-        words: &[&["uptime"], &["load"]],
-        what: "the load",
-        command: "uptime",
-    },
-    Rule {
-        words: &[
-            &["system"],
-            &["kernel"],
-            &["machine"],
-            &["computer"],
-            &["operating"],
-            &["os"],
-            &["uname"],
-        ],
+        words: &[&["system"], &["kernel"], &["machine"], &["computer"], &["operating"], &["os"], &["uname"]],
         what: "the system",
         command: "uname -a",
     },
@@ -69,11 +45,7 @@ const RULES: &[Rule] = &[
 /// Everything that the message asks for, in the order of the rules; a command that it spells out goes first.
 pub fn intents(message: &str) -> Vec<Intent> {
     if let Some(command) = spelled_out(message) {
-        return vec![Intent {
-            what: format!("`{command}`"),
-            command,
-            because: Vec::new(),
-        }];
+        return vec![Intent { what: format!("`{command}`"), command, because: Vec::new() }];
     }
     let said: Vec<String> = words::all(message).iter().map(|word| words::stem(word)).collect();
     let mut found = Vec::new();
@@ -83,11 +55,7 @@ pub fn intents(message: &str) -> Vec<Intent> {
             stems.iter().all(|stem| said.contains(stem)).then_some(stems)
         });
         if let Some(because) = hit {
-            found.push(Intent {
-                what: rule.what.into(),
-                command: rule.command.into(),
-                because,
-            });
+            found.push(Intent { what: rule.what.into(), command: rule.command.into(), because });
         }
     }
     found
@@ -113,11 +81,7 @@ fn spelled_out(message: &str) -> Option<String> {
         return ((alone || told) && !command.is_empty()).then(|| command.to_string());
     }
     let rest = verb_first?;
-    let rest = rest
-        .strip_prefix("the command")
-        .unwrap_or(rest)
-        .trim_start_matches(':')
-        .trim();
+    let rest = rest.strip_prefix("the command").unwrap_or(rest).trim_start_matches(':').trim();
     (!rest.is_empty()).then(|| rest.to_string())
 }
 
@@ -126,10 +90,7 @@ mod tests {
     use super::*;
 
     fn commands(message: &str) -> Vec<String> {
-        intents(message)
-            .into_iter()
-            .map(|intent| intent.command)
-            .collect()
+        intents(message).into_iter().map(|intent| intent.command).collect()
     }
 
     #[test]
@@ -141,10 +102,7 @@ mod tests {
             ("how much memory is left", "free -h"),
             ("What time is it?", "date"),
             ("tell me about this computer", "uname -a"),
-            (
-                "which processes are running?",
-                "ps -eo pid,pcpu,pmem,args --sort=-pcpu | head -n 15",
-            ),
+            ("which processes are running?", "ps -eo pid,pcpu,pmem,args --sort=-pcpu | head -n 15"),
         ] {
             assert_eq!(commands(message), [command], "{message}");
         }
@@ -152,22 +110,13 @@ mod tests {
 
     #[test]
     fn several_wishes_are_several_commands() {
-        assert_eq!(
-            commands("Show the files, the memory and the date"),
-            ["ls -la", "free -h", "date"]
-        );
+        assert_eq!(commands("Show the files, the memory and the date"), ["ls -la", "free -h", "date"]);
     }
 
     #[test]
     fn a_command_that_is_spelled_out_is_taken_as_it_is() {
-        assert_eq!(
-            commands("run echo 'the files' | wc -c"),
-            ["echo 'the files' | wc -c"]
-        );
-        assert_eq!(
-            commands("Please run `sleep 5; echo done`, will you?"),
-            ["sleep 5; echo done"]
-        );
+        assert_eq!(commands("run echo 'the files' | wc -c"), ["echo 'the files' | wc -c"]);
+        assert_eq!(commands("Please run `sleep 5; echo done`, will you?"), ["sleep 5; echo done"]);
         assert_eq!(commands("`pwd`"), ["pwd"]);
         assert_eq!(commands("execute the command: id -u"), ["id -u"]);
     }

@@ -6,8 +6,8 @@
 //! offered and fills their arguments from the JSON Schema), or answer from what the person said before ([`memory`]).
 //! It knows no tool by name. The same request always has the same answer. `guest` ties it to the exports.
 
-pub mod bindings;
 pub mod choose;
+pub mod contract;
 pub mod intent;
 pub mod memory;
 pub mod summary;

@@ -2,20 +2,53 @@
 
 use crate::words;
 
-/// Statements found in texts, oldest first: sentences and list items that are no questions.
+/// Statements of the person found in texts, oldest first: sentences and list items that are no questions.
 pub fn statements<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut found = Vec::new();
     for text in texts {
-        for line in text.lines() {
+        let lines = if is_record(text) { said_by_the_user(text) } else { text.lines().collect() };
+        for line in lines {
             let line = line.trim().trim_start_matches(['-', '*', '•']).trim();
-            for sentence in sentences(line) {
-                if is_statement(sentence) {
-                    found.push(sentence.to_string());
-                }
+            // A heading says nothing by itself.
+            if line.ends_with(':') {
+                continue;
             }
+            found.extend(sentences(line).into_iter().filter(|s| is_statement(s)).map(str::to_string));
         }
     }
     found
+}
+
+/// Whether the host wrote the text, from what was said before: a summary, or a transcript to be summed up.
+pub fn is_record(text: &str) -> bool {
+    text.starts_with("[Summary of the conversation") || text.contains("<transcript>")
+}
+
+/// The lines of a record that are the user's. A speaker stands before the first line of what he says; what has none at
+/// the start is a summary, which is about the user.
+fn said_by_the_user(record: &str) -> Vec<&str> {
+    const OTHERS: &[&str] = &["Assistant: ", "Call of ", "Result of ", "Failure of "];
+    let mut lines = Vec::new();
+    let mut users = true;
+    for line in record.lines() {
+        if line.starts_with('[') {
+            continue;
+        }
+        if let Some(tag) = line.strip_prefix('<') {
+            users = !tag.starts_with('/');
+            continue;
+        }
+        match line.strip_prefix("User: ") {
+            Some(said) => {
+                users = true;
+                lines.push(said);
+            }
+            None if OTHERS.iter().any(|other| line.starts_with(other)) => users = false,
+            None if users => lines.push(line),
+            None => (),
+        }
+    }
+    lines
 }
 
 /// The sentences of a line, with their marks. A point inside a word or a number ends nothing.
@@ -24,9 +57,7 @@ fn sentences(line: &str) -> Vec<&str> {
     let mut rest = line;
     while let Some((at, mark)) = rest.char_indices().find(|(at, c)| {
         matches!(c, '.' | '!' | '?')
-            && rest
-                .get(at + c.len_utf8()..)
-                .is_some_and(|after| after.starts_with(char::is_whitespace))
+            && rest.get(at + c.len_utf8()..).is_some_and(|after| after.starts_with(char::is_whitespace))
     }) {
         let (sentence, after) = rest.split_at(at + mark.len_utf8());
         found.push(sentence.trim());
@@ -45,8 +76,8 @@ pub fn is_statement(sentence: &str) -> bool {
 /// By its mark or its first word.
 pub fn is_question(text: &str) -> bool {
     const OPENERS: &[&str] = &[
-        "what", "whats", "who", "whos", "whose", "where", "wheres", "when", "which", "why", "how", "do",
-        "does", "did", "is", "are", "am", "can", "could",
+        "what", "whats", "who", "whos", "whose", "where", "wheres", "when", "which", "why", "how", "do", "does", "did",
+        "is", "are", "am", "can", "could",
     ];
     let first = words::all(text).into_iter().next().unwrap_or_default();
     text.trim_end().ends_with('?') || OPENERS.contains(&first.as_str())
@@ -54,14 +85,9 @@ pub fn is_question(text: &str) -> bool {
 
 /// Whether the sentence says something about the person or asks to be kept.
 pub fn is_fact(sentence: &str) -> bool {
-    const SIGNS: &[&str] = &[
-        "i", "im", "ive", "my", "mine", "we", "our", "remember", "note", "is", "are", "was", "called",
-        "named",
-    ];
-    is_statement(sentence)
-        && words::all(sentence)
-            .iter()
-            .any(|word| SIGNS.contains(&word.as_str()))
+    const SIGNS: &[&str] =
+        &["i", "im", "ive", "my", "mine", "we", "our", "remember", "note", "is", "are", "was", "called", "named"];
+    is_statement(sentence) && words::all(sentence).iter().any(|word| SIGNS.contains(&word.as_str()))
 }
 
 /// The statement that shares most telling words with the question; of equals the newest, for people change their
@@ -82,11 +108,7 @@ pub fn recall(question: &str, statements: &[String]) -> Option<String> {
     if best == 0 || best * 2 < asked.len() {
         return None;
     }
-    statements
-        .iter()
-        .rev()
-        .find(|statement| score(statement) == best)
-        .cloned()
+    statements.iter().rev().find(|statement| score(statement) == best).cloned()
 }
 
 #[cfg(test)]
@@ -114,20 +136,24 @@ mod tests {
         let said = texts(&["My name is Ada.", "I live in Seoul.", "My dog is called Rex."]);
         assert_eq!(recall("what is my name?", &said), Some("My name is Ada.".into()));
         assert_eq!(recall("Where do I live?", &said), Some("I live in Seoul.".into()));
-        assert_eq!(
-            recall("What is my dog called?", &said),
-            Some("My dog is called Rex.".into())
-        );
+        assert_eq!(recall("What is my dog called?", &said), Some("My dog is called Rex.".into()));
         assert_eq!(recall("How do I bake bread?", &said), None);
         assert_eq!(recall("what?", &said), None);
     }
 
     #[test]
+    fn of_a_record_only_the_users_words_are_taken() {
+        let record = "<memory>\n- My name is Ada.\n</memory>\n\n<transcript>\nUser: I live in Seoul.\nIt is raining there.\n\
+                      Assistant: You live in Oslo.\nCall of system.run: {}\nResult of system.run: exit code is 0\n\
+                      that is all of it\nUser: ok\n</transcript>\n\nWrite the new memory.";
+        assert_eq!(texts(&[record]), ["My name is Ada.", "I live in Seoul.", "It is raining there."]);
+        let summary = "[Summary of the conversation so far, made by the host.]\nFacts that the user stated:\n- My dog is Rex.\n[End of the summary.]";
+        assert_eq!(texts(&[summary]), ["My dog is Rex."]);
+    }
+
+    #[test]
     fn the_newest_word_counts() {
         let said = texts(&["My favourite colour is red", "My favourite colour is blue"]);
-        assert_eq!(
-            recall("What's my favourite colour?", &said),
-            Some("My favourite colour is blue".into())
-        );
+        assert_eq!(recall("What's my favourite colour?", &said), Some("My favourite colour is blue".into()));
     }
 }

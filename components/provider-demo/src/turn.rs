@@ -2,13 +2,12 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::bindings::exports::openpista::plugin::provider::{
-    Abilities, Body, Completion, Message, Model, Part, Price, Request, Role, Stop, ToolCall, ToolChoice,
-    ToolOutcome,
-};
-use crate::bindings::openpista::plugin::deltas::{CallDelta, Delta};
-use crate::bindings::openpista::types::types::{Content, Signal, Usage};
 use crate::choose::{self, Choice};
+use crate::contract::exports::openpista::plugin::provider::{
+    Abilities, Body, Completion, Message, Model, Part, Price, Request, Role, Stop, ToolCall, ToolChoice, ToolOutcome,
+};
+use crate::contract::openpista::plugin::deltas::{CallDelta, Delta};
+use crate::contract::openpista::types::types::{Content, Signal, Usage};
 use crate::intent::{Intent, intents};
 use crate::{memory, summary, words};
 
@@ -30,12 +29,7 @@ pub fn models() -> Vec<Model> {
         context: Some(32_000),
         max_output: None,
         abilities: Abilities::TOOLS,
-        price: Some(Price {
-            input: 0,
-            output: 0,
-            cache_read: 0,
-            cache_write: 0,
-        }),
+        price: Some(Price { input: 0, output: 0, cache_read: 0, cache_write: 0 }),
     }]
 }
 
@@ -44,11 +38,7 @@ pub fn complete(request: &Request, mut push: impl FnMut(Delta) -> Signal) -> Com
     let answer = answer(request);
     let mut text = String::new();
     let mut parts = Vec::new();
-    let mut stop = if answer.calls.is_empty() {
-        Stop::End
-    } else {
-        Stop::Calls
-    };
+    let mut stop = if answer.calls.is_empty() { Stop::End } else { Stop::Calls };
     for word in answer.text.split_inclusive(char::is_whitespace) {
         text.push_str(word);
         if push(Delta::Text(word.into())) == Signal::Stop {
@@ -61,11 +51,7 @@ pub fn complete(request: &Request, mut push: impl FnMut(Delta) -> Signal) -> Com
     }
     if stop == Stop::Calls {
         for (index, call) in (0u32..).zip(answer.calls) {
-            let delta = CallDelta {
-                index,
-                name: Some(call.name.clone()),
-                arguments: call.arguments.clone(),
-            };
+            let delta = CallDelta { index, name: Some(call.name.clone()), arguments: call.arguments.clone() };
             if push(Delta::Call(delta)) == Signal::Stop {
                 stop = Stop::Cancelled;
                 break;
@@ -80,12 +66,7 @@ pub fn complete(request: &Request, mut push: impl FnMut(Delta) -> Signal) -> Com
         cache_write: 0,
         cost: None,
     };
-    Completion {
-        parts,
-        stop,
-        usage,
-        model: Some(MODEL.into()),
-    }
+    Completion { parts, stop, usage, model: Some(MODEL.into()) }
 }
 
 /// Words stand for tokens: the demo has none.
@@ -109,11 +90,7 @@ fn texts(message: &Message) -> impl Iterator<Item = &str> {
 }
 
 fn said_by_the_user(request: &Request) -> impl Iterator<Item = &str> {
-    request
-        .messages
-        .iter()
-        .filter(|message| message.role == Role::User)
-        .flat_map(texts)
+    request.messages.iter().filter(|message| message.role == Role::User).flat_map(texts)
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -124,10 +101,7 @@ struct Answer {
 
 impl Answer {
     fn text(text: String) -> Self {
-        Self {
-            text,
-            calls: Vec::new(),
-        }
+        Self { text, calls: Vec::new() }
     }
 
     fn with_foot(text: &str) -> Self {
@@ -137,14 +111,9 @@ impl Answer {
 
 fn answer(request: &Request) -> Answer {
     if summary::is_wanted(&request.system, request.tools.len()) {
-        return Answer::text(summary::summarize(said_by_the_user(request)));
+        return Answer::text(summary::summarize(said_by_the_user(request), request.max_tokens));
     }
-    let Some(last) = request
-        .messages
-        .iter()
-        .rev()
-        .find(|message| message.role == Role::User)
-    else {
+    let Some(last) = request.messages.iter().rev().find(|message| message.role == Role::User) else {
         return Answer::with_foot("There is no message to answer.");
     };
     let outcomes: Vec<&ToolOutcome> = last
@@ -158,18 +127,12 @@ fn answer(request: &Request) -> Answer {
     if !outcomes.is_empty() {
         return Answer::with_foot(&report(&outcomes));
     }
-    let message = texts(last).collect::<Vec<_>>().join("\n");
-    let intents = if is_telling(&message) {
-        Vec::new()
-    } else {
-        intents(&message)
-    };
+    // The host may put a summary of what was said before into the same message.
+    let message = texts(last).filter(|text| !memory::is_record(text)).collect::<Vec<_>>().join("\n");
+    let intents = if is_telling(&message) { Vec::new() } else { intents(&message) };
     let choices = choices(request, &message, &intents);
     if !choices.is_empty() {
-        return Answer {
-            text: announcement(&choices, &intents),
-            calls: calls(request, choices),
-        };
+        return Answer { text: announcement(&choices, &intents), calls: calls(request, choices) };
     }
     if let Some(intent) = intents.first() {
         return Answer::with_foot(&format!(
@@ -186,10 +149,7 @@ fn choices(request: &Request, message: &str, intents: &[Intent]) -> Vec<Choice> 
         ToolChoice::None => return Vec::new(),
         ToolChoice::Named(name) => {
             let named = tools.iter().find(|tool| tool.name == *name);
-            return named
-                .map(|tool| choose::forced(message, intents, tool))
-                .into_iter()
-                .collect();
+            return named.map(|tool| choose::forced(message, intents, tool)).into_iter().collect();
         }
         // What a person tells is no order, whatever words a tool's name has.
         _ if is_telling(message) => Vec::new(),
@@ -209,8 +169,7 @@ fn is_telling(message: &str) -> bool {
     const OPENERS: &[&str] = &["i", "im", "ive", "my", "our", "we", "remember", "note"];
     const WISHES: &[&str] = &["want", "need", "would", "wish", "id", "must", "should"];
     let said = words::all(message);
-    said.first()
-        .is_some_and(|first| OPENERS.contains(&first.as_str()))
+    said.first().is_some_and(|first| OPENERS.contains(&first.as_str()))
         && !said.iter().any(|word| WISHES.contains(&word.as_str()))
         && memory::is_fact(message)
 }
@@ -239,10 +198,7 @@ fn calls(request: &Request, choices: Vec<Choice>) -> Vec<ToolCall> {
 }
 
 fn announcement(choices: &[Choice], intents: &[Intent]) -> String {
-    let names: Vec<String> = choices
-        .iter()
-        .map(|choice| format!("`{}`", choice.name))
-        .collect();
+    let names: Vec<String> = choices.iter().map(|choice| format!("`{}`", choice.name)).collect();
     let mut unique = names.clone();
     unique.dedup();
     match intents {
@@ -303,12 +259,10 @@ fn remembered(request: &Request, message: &str) -> Option<String> {
         return None;
     }
     let mut earlier: Vec<&str> = said_by_the_user(request).collect();
+    // The last one is the question.
     earlier.pop();
     // The host may put the summary of what was left out into the system prompt.
-    let in_system = request
-        .system
-        .split_once("Facts that the user stated:")
-        .map(|(_, facts)| facts);
+    let in_system = request.system.split_once("Facts that the user stated:").map(|(_, facts)| facts);
     memory::recall(message, &memory::statements(in_system.into_iter().chain(earlier)))
 }
 
@@ -321,16 +275,11 @@ fn talk(request: &Request, message: &str) -> String {
                 show the files here, the disk usage, the memory, the processes or the time, or to run a command."
             .into();
     }
-    if memory::statements([message])
-        .iter()
-        .any(|statement| memory::is_fact(statement))
-    {
+    if memory::statements([message]).iter().any(|statement| memory::is_fact(statement)) {
         return "Noted. Ask me about it later, and I will find it in our conversation.".into();
     }
-    let sees_media = request
-        .messages
-        .last()
-        .is_some_and(|last| last.parts.iter().any(|part| matches!(part.body, Body::Media(_))));
+    let sees_media =
+        request.messages.last().is_some_and(|last| last.parts.iter().any(|part| matches!(part.body, Body::Media(_))));
     if sees_media {
         return "I got a file, but I cannot look at it.".into();
     }

@@ -2,13 +2,12 @@
 
 /// Said in every sentence; tells nothing.
 const COMMON: &[&str] = &[
-    "a", "about", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "by", "can",
-    "could", "did", "do", "does", "for", "from", "get", "give", "has", "have", "here", "hey", "how", "i",
-    "in", "is", "it", "its", "just", "know", "let", "like", "me", "mine", "much", "my", "now", "of", "on",
-    "one", "or", "our", "please", "shall", "should", "show", "so", "some", "tell", "than", "that", "the",
-    "their", "them", "then", "there", "these", "they", "this", "to", "us", "use", "was", "we", "were",
-    "what", "whats", "when", "where", "which", "who", "whom", "whose", "why", "will", "with", "would", "you",
-    "your",
+    "a", "about", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "by", "can", "could",
+    "did", "do", "does", "for", "from", "get", "give", "has", "have", "here", "hey", "how", "i", "in", "is", "it",
+    "its", "just", "know", "let", "like", "me", "mine", "much", "my", "now", "of", "on", "one", "or", "our", "please",
+    "shall", "should", "show", "so", "some", "tell", "than", "that", "the", "their", "them", "then", "there", "these",
+    "they", "this", "to", "us", "use", "was", "we", "were", "what", "whats", "when", "where", "which", "who", "whom",
+    "whose", "why", "will", "with", "would", "you", "your",
 ];
 
 /// All words in order, lower case. `browser.clickLink` is three.
@@ -38,11 +37,7 @@ pub fn all(text: &str) -> Vec<String> {
 
 /// The words that tell something, as stems, in order.
 pub fn telling(text: &str) -> Vec<String> {
-    all(text)
-        .into_iter()
-        .filter(|word| !COMMON.contains(&word.as_str()))
-        .map(|word| stem(&word))
-        .collect()
+    all(text).into_iter().filter(|word| !COMMON.contains(&word.as_str())).map(|word| stem(&word)).collect()
 }
 
 /// Without the endings of English: `files` and `file`, `running` and `run` are the same.
@@ -57,11 +52,7 @@ pub fn stem(word: &str) -> String {
     if word.ends_with("ss") || word.ends_with("us") {
         return word.to_string();
     }
-    let rest = cut("ing")
-        .or_else(|| cut("ed"))
-        .or_else(|| cut("es"))
-        .or_else(|| cut("s"))
-        .unwrap_or(word);
+    let rest = cut("ing").or_else(|| cut("ed")).or_else(|| cut("es")).or_else(|| cut("s")).unwrap_or(word);
     // `running` → `runn` → `run`; `files` loses `es` and `file` its `e`, so that both are `fil`.
     let mut characters: Vec<char> = rest.chars().collect();
     if rest != word
@@ -83,10 +74,7 @@ mod tests {
 
     #[test]
     fn names_of_tools_fall_into_words() {
-        assert_eq!(
-            all("browser.clickLink now_2"),
-            ["browser", "click", "link", "now", "2"]
-        );
+        assert_eq!(all("browser.clickLink now_2"), ["browser", "click", "link", "now", "2"]);
         assert_eq!(all("What's the URL?"), ["whats", "the", "url"]);
     }
 

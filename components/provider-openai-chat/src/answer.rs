@@ -3,11 +3,11 @@
 use openpista_plugin::tool_names::ToolNames;
 use serde_json::Value;
 
-use crate::bindings::exports::openpista::plugin::provider::{
+use crate::contract::exports::openpista::plugin::provider::{
     Body, Completion, Part, ProviderError, Stop, ToolCall,
 };
-use crate::bindings::openpista::plugin::deltas::{CallDelta, Delta};
-use crate::bindings::openpista::types::types::Usage;
+use crate::contract::openpista::plugin::deltas::{CallDelta, Delta};
+use crate::contract::openpista::types::types::Usage;
 use crate::failure;
 
 /// A call of a tool that is being written.

@@ -5,10 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use openpista_plugin::tool_names::ToolNames;
 use serde_json::{Map, Value, json};
 
-use crate::bindings::exports::openpista::plugin::provider::{
+use crate::contract::exports::openpista::plugin::provider::{
     Body, Effort, Message, Request, Role, ToolChoice, ToolDefinition, ToolOutcome,
 };
-use crate::bindings::openpista::types::types::{Content, Media};
+use crate::contract::openpista::types::types::{Content, Media};
 use crate::models;
 use crate::settings::Settings;
 

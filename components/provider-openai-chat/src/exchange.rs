@@ -4,9 +4,9 @@ use openpista_plugin::sse;
 use openpista_plugin::tool_names::ToolNames;
 
 use crate::answer::Answer;
-use crate::bindings::exports::openpista::plugin::provider::{Completion, Model, ProviderError};
-use crate::bindings::openpista::plugin::deltas::Delta;
-use crate::bindings::openpista::types::types::{Error, Signal};
+use crate::contract::exports::openpista::plugin::provider::{Completion, Model, ProviderError};
+use crate::contract::openpista::plugin::deltas::Delta;
+use crate::contract::openpista::types::types::{Error, Signal};
 use crate::{failure, models};
 
 /// Bytes of an answer that is not a stream; more is no answer of this API.

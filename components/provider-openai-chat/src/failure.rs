@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::bindings::exports::openpista::plugin::provider::ProviderError;
-use crate::bindings::openpista::types::types::Error;
+use crate::contract::exports::openpista::plugin::provider::ProviderError;
+use crate::contract::openpista::types::types::Error;
 
 /// Characters of a service's words that are handed on.
 const WORDS: usize = 1_000;

@@ -3,16 +3,16 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::bindings::exports::openpista::plugin::manifest::{self, Manifest, Need, Place, Secret, SecretUse};
-use crate::bindings::exports::openpista::plugin::provider::{
+use crate::contract::exports::openpista::plugin::manifest::{self, Manifest, Need, Place, Secret, SecretUse};
+use crate::contract::exports::openpista::plugin::provider::{
     self, Completion, Model, ProviderError, Request,
 };
-use crate::bindings::openpista::http::client;
-use crate::bindings::openpista::log::log;
-use crate::bindings::openpista::plugin::deltas::Sink;
-use crate::bindings::openpista::secrets::secrets;
-use crate::bindings::openpista::settings::settings;
-use crate::bindings::openpista::types::types::Error;
+use crate::contract::openpista::http::client;
+use crate::contract::openpista::log::log;
+use crate::contract::openpista::plugin::deltas::Sink;
+use crate::contract::openpista::secrets::secrets;
+use crate::contract::openpista::settings::settings;
+use crate::contract::openpista::types::types::Error;
 use crate::exchange::{self, Context, Incoming};
 use crate::settings::{Settings, presets};
 use crate::{body, models};

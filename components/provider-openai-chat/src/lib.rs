@@ -9,8 +9,8 @@
 //! services document as their differences from it.
 
 pub mod answer;
-pub mod bindings;
 pub mod body;
+pub mod contract;
 pub mod exchange;
 pub mod failure;
 pub mod models;

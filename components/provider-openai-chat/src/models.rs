@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::bindings::exports::openpista::plugin::provider::{Abilities, Model, Price};
+use crate::contract::exports::openpista::plugin::provider::{Abilities, Model, Price};
 
 const DATA: &str = include_str!("models.json");
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bindings::exports::openpista::plugin::manifest::Preset;
+use crate::contract::exports::openpista::plugin::manifest::Preset;
 
 /// What an instance is told.
 #[derive(Clone, Debug, PartialEq)]

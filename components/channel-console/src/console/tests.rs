@@ -2,8 +2,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::bindings::exports::openpista::plugin::channel::{Opened, Reply, Source};
-use crate::bindings::openpista::types::types::{Media, Usage};
+use crate::contract::exports::openpista::plugin::channel::{Opened, Reply, Source};
+use crate::contract::openpista::types::types::{Media, Usage};
 
 /// Plays the host: keeps what the console does.
 #[derive(Default)]

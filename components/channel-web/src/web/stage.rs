@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::bindings::openpista::connection::connection::{ConnectionId, Target};
-use crate::bindings::openpista::control::models::Model;
-use crate::bindings::openpista::control::sessions::{Entry, Session};
-use crate::bindings::openpista::gateway::gateway::{Approval, Decision, Inbound, Sender};
-use crate::bindings::openpista::types::types::{Error, Timestamp};
+use crate::contract::openpista::connection::connection::{ConnectionId, Target};
+use crate::contract::openpista::control::models::Model;
+use crate::contract::openpista::control::sessions::{Entry, Session};
+use crate::contract::openpista::gateway::gateway::{Approval, Decision, Inbound, Sender};
+use crate::contract::openpista::types::types::{Error, Timestamp};
 use crate::host::Host;
 
 pub const NOW: u64 = 1_700_000_000_000;

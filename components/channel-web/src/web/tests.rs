@@ -1,11 +1,11 @@
 use super::stage::{NOW, Stage};
 use super::*;
-use crate::bindings::exports::openpista::plugin::channel::{
+use crate::contract::exports::openpista::plugin::channel::{
     Activity, ActivityState, DeliveryContent, Draft, Reply,
 };
-use crate::bindings::openpista::control::models::Model;
-use crate::bindings::openpista::control::sessions::{Author, Entry, Session};
-use crate::bindings::openpista::types::types::{Content, Media, Usage};
+use crate::contract::openpista::control::models::Model;
+use crate::contract::openpista::control::sessions::{Author, Entry, Session};
+use crate::contract::openpista::types::types::{Content, Media, Usage};
 
 fn source(tags: &[&str]) -> Source {
     Source {

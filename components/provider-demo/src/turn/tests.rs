@@ -1,26 +1,19 @@
 use super::*;
-use crate::bindings::openpista::types::types::{ToolDefinition, ToolHints};
+use crate::contract::openpista::types::types::{ToolDefinition, ToolHints};
 
 fn user(text: &str) -> Message {
-    Message {
-        role: Role::User,
-        parts: vec![part(Body::Text(text.into()))],
-    }
+    Message { role: Role::User, parts: vec![part(Body::Text(text.into()))] }
 }
 
 fn assistant(text: &str) -> Message {
-    Message {
-        role: Role::Assistant,
-        parts: vec![part(Body::Text(text.into()))],
-    }
+    Message { role: Role::Assistant, parts: vec![part(Body::Text(text.into()))] }
 }
 
 fn shell(name: &str) -> ToolDefinition {
     ToolDefinition {
         name: name.into(),
         description: "Runs a bash command".into(),
-        parameters: r#"{"type":"object","required":["command"],"properties":{"command":{"type":"string"}}}"#
-            .into(),
+        parameters: r#"{"type":"object","required":["command"],"properties":{"command":{"type":"string"}}}"#.into(),
         hints: ToolHints::empty(),
     }
 }
@@ -65,25 +58,15 @@ fn a_wish_becomes_a_call_of_the_tool_that_is_there_under_any_name() {
     for name in ["system.run", "acme.terminal"] {
         let (completion, deltas) = run(&request(vec![user("show me the files here")], vec![shell(name)]));
         assert_eq!(completion.stop, Stop::Calls);
-        assert_eq!(
-            calls_of(&completion),
-            [(name.to_string(), r#"{"command":"ls -la"}"#.to_string())]
-        );
-        let call = CallDelta {
-            index: 0,
-            name: Some(name.into()),
-            arguments: r#"{"command":"ls -la"}"#.into(),
-        };
+        assert_eq!(calls_of(&completion), [(name.to_string(), r#"{"command":"ls -la"}"#.to_string())]);
+        let call = CallDelta { index: 0, name: Some(name.into()), arguments: r#"{"command":"ls -la"}"#.into() };
         assert_eq!(deltas.last(), Some(&Delta::Call(call)));
     }
 }
 
 #[test]
 fn several_wishes_are_called_side_by_side_with_ids_of_their_own() {
-    let (completion, _) = run(&request(
-        vec![user("show the files and the memory")],
-        vec![shell("system.run")],
-    ));
+    let (completion, _) = run(&request(vec![user("show the files and the memory")], vec![shell("system.run")]));
     let ids: Vec<&str> = completion
         .parts
         .iter()
@@ -92,9 +75,7 @@ fn several_wishes_are_called_side_by_side_with_ids_of_their_own() {
             _ => None,
         })
         .collect();
-    let [first, second] = ids.as_slice() else {
-        panic!("{ids:?}")
-    };
+    let [first, second] = ids.as_slice() else { panic!("{ids:?}") };
     assert_ne!(first, second);
 }
 
@@ -111,10 +92,7 @@ fn asking_the_same_again_has_other_call_ids() {
     let first = ask(vec![user("show the files")]);
     let second = ask(vec![
         user("show the files"),
-        Message {
-            role: Role::Assistant,
-            parts: vec![part(Body::Call(first.clone()))],
-        },
+        Message { role: Role::Assistant, parts: vec![part(Body::Call(first.clone()))] },
         Message {
             role: Role::User,
             parts: vec![part(Body::Outcome(ToolOutcome {
@@ -145,10 +123,7 @@ fn a_tools_result_is_shown_in_a_block_with_the_demos_name_under_it() {
         assistant("…"),
         Message {
             role: Role::User,
-            parts: vec![
-                outcome(false, "exit code: 0\nstdout:\na ``` b\n"),
-                outcome(true, "not allowed"),
-            ],
+            parts: vec![outcome(false, "exit code: 0\nstdout:\na ``` b\n"), outcome(true, "not allowed")],
         },
     ];
     let (completion, _) = run(&request(messages, vec![shell("system.run")]));
@@ -164,30 +139,16 @@ fn a_tools_result_is_shown_in_a_block_with_the_demos_name_under_it() {
 
 #[test]
 fn it_remembers_what_was_said_in_the_conversation() {
-    let messages = vec![
-        user("My name is Ada."),
-        assistant("Noted."),
-        user("What is my name?"),
-    ];
+    let messages = vec![user("My name is Ada."), assistant("Noted."), user("What is my name?")];
     let (completion, _) = run(&request(messages, vec![shell("system.run")]));
-    assert_eq!(
-        text(&completion),
-        format!("You told me: “My name is Ada.”\n\n{FOOT}")
-    );
+    assert_eq!(text(&completion), format!("You told me: “My name is Ada.”\n\n{FOOT}"));
 }
 
 #[test]
 fn it_remembers_over_a_summary_wherever_the_host_puts_it() {
     let asked = Request {
         system: "Summarize the conversation below for yourself.".into(),
-        ..request(
-            vec![
-                user("The launch code is 4711."),
-                assistant("Noted."),
-                user("Tell me a joke"),
-            ],
-            vec![],
-        )
+        ..request(vec![user("The launch code is 4711."), assistant("Noted."), user("Tell me a joke")], vec![])
     };
     let summed = text(&run(&asked).0);
     assert_eq!(
@@ -195,17 +156,25 @@ fn it_remembers_over_a_summary_wherever_the_host_puts_it() {
         "Facts that the user stated:\n- The launch code is 4711.\nAlso said by the user:\n- Tell me a joke\n"
     );
     let question = "What is the launch code?";
-    let in_system = Request {
-        system: format!("Be kind.\n\nEarlier:\n{summed}"),
-        ..request(vec![user(question)], vec![])
-    };
+    let in_system =
+        Request { system: format!("Be kind.\n\nEarlier:\n{summed}"), ..request(vec![user(question)], vec![]) };
     let in_message = request(vec![user(&summed), assistant("I see."), user(question)], vec![]);
-    for request in [in_system, in_message] {
-        assert_eq!(
-            text(&run(&request).0),
-            format!("You told me: “The launch code is 4711.”\n\n{FOOT}")
-        );
+    let hosts = format!("[Summary of the conversation so far, made by the host.]\n{summed}[End of the summary.]");
+    let beside = Message {
+        role: Role::User,
+        parts: [hosts.as_str(), question].map(|said| part(Body::Text(said.into()))).to_vec(),
+    };
+    for request in [in_system, in_message, request(vec![beside], vec![])] {
+        assert_eq!(text(&run(&request).0), format!("You told me: “The launch code is 4711.”\n\n{FOOT}"));
     }
+}
+
+#[test]
+fn a_summary_beside_a_wish_is_no_wish() {
+    let summary = "[Summary of the conversation so far, made by the host.]\n- Show the memory\n[End of the summary.]";
+    let parts = [summary, "show the files"].map(|said| part(Body::Text(said.into()))).to_vec();
+    let (completion, _) = run(&request(vec![Message { role: Role::User, parts }], vec![shell("system.run")]));
+    assert_eq!(calls_of(&completion), [("system.run".to_string(), r#"{"command":"ls -la"}"#.to_string())]);
 }
 
 #[test]
@@ -217,55 +186,30 @@ fn telling_something_is_no_order_for_a_tool() {
         hints: ToolHints::empty(),
     };
     for told in ["My name is Ada", "My computer is called Rex"] {
-        let (completion, _) = run(&request(
-            vec![user(told)],
-            vec![greet.clone(), shell("system.run")],
-        ));
+        let (completion, _) = run(&request(vec![user(told)], vec![greet.clone(), shell("system.run")]));
         assert_eq!(calls_of(&completion), [], "{told}");
         assert!(text(&completion).starts_with("Noted."), "{told}");
     }
-    let (completion, _) = run(&request(
-        vec![user("I want to see the files")],
-        vec![greet, shell("system.run")],
-    ));
-    assert_eq!(
-        calls_of(&completion),
-        [("system.run".to_string(), r#"{"command":"ls -la"}"#.to_string())]
-    );
+    let (completion, _) = run(&request(vec![user("I want to see the files")], vec![greet, shell("system.run")]));
+    assert_eq!(calls_of(&completion), [("system.run".to_string(), r#"{"command":"ls -la"}"#.to_string())]);
 }
 
 #[test]
 fn the_choice_of_tools_is_kept() {
-    let with = |choice| Request {
-        choice,
-        ..request(vec![user("show the files")], vec![shell("a"), shell("b")])
-    };
+    let with = |choice| Request { choice, ..request(vec![user("show the files")], vec![shell("a"), shell("b")]) };
     assert_eq!(calls_of(&run(&with(ToolChoice::None)).0), []);
-    assert!(
-        text(&run(&with(ToolChoice::None)).0).starts_with("To show the files here I would run `ls -la`, but")
-    );
+    assert!(text(&run(&with(ToolChoice::None)).0).starts_with("To show the files here I would run `ls -la`, but"));
     assert_eq!(
         calls_of(&run(&with(ToolChoice::Named("b".into()))).0),
         [("b".to_string(), r#"{"command":"ls -la"}"#.to_string())]
     );
-    let hello = Request {
-        choice: ToolChoice::Required,
-        ..request(vec![user("hello")], vec![shell("a")])
-    };
-    assert_eq!(
-        calls_of(&run(&hello).0),
-        [("a".to_string(), r#"{"command":"pwd"}"#.to_string())]
-    );
+    let hello = Request { choice: ToolChoice::Required, ..request(vec![user("hello")], vec![shell("a")]) };
+    assert_eq!(calls_of(&run(&hello).0), [("a".to_string(), r#"{"command":"pwd"}"#.to_string())]);
 }
 
 #[test]
 fn every_plain_answer_says_that_it_is_the_demo_and_how_to_get_a_real_model() {
-    for said in [
-        "hello",
-        "what is the capital of France?",
-        "I like tea",
-        "show the files",
-    ] {
+    for said in ["hello", "what is the capital of France?", "I like tea", "show the files"] {
         let answer = text(&run(&request(vec![user(said)], vec![])).0);
         assert!(answer.ends_with(FOOT), "{said}: {answer}");
     }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::bindings::exports::openpista::plugin::provider::{Part, ToolCall};
-use crate::bindings::openpista::types::types::ToolHints;
+use crate::contract::exports::openpista::plugin::provider::{Part, ToolCall};
+use crate::contract::openpista::types::types::ToolHints;
 
 fn message(role: Role, bodies: Vec<Body>) -> Message {
     Message {

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::*;
-use crate::bindings::exports::openpista::plugin::provider::{Body, Part, Stop, ToolCall};
-use crate::bindings::openpista::plugin::deltas::CallDelta;
-use crate::bindings::openpista::types::types::Usage;
+use crate::contract::exports::openpista::plugin::provider::{Body, Part, Stop, ToolCall};
+use crate::contract::openpista::plugin::deltas::CallDelta;
+use crate::contract::openpista::types::types::Usage;
 
 struct Played {
     status: u16,

@@ -1,14 +1,10 @@
 //! The contract's types, generated from `wit/`.
 
-#![allow(
-    unsafe_code,
-    missing_docs,
-    reason = "generated: the calls over the component boundary are unsafe"
-)]
+#![allow(unsafe_code, missing_docs, reason = "generated: the calls over the component boundary are unsafe")]
 
 wit_bindgen::generate!({
     path: "wit",
-    world: "provider-openai-chat",
+    world: "provider-demo",
     generate_all,
     additional_derives: [PartialEq, Clone],
 });
@@ -17,4 +13,4 @@ wit_bindgen::generate!({
 use crate::guest::Plugin;
 
 #[cfg(target_arch = "wasm32")]
-export!(Plugin with_types_in crate::bindings);
+export!(Plugin with_types_in crate::contract);

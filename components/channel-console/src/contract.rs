@@ -8,7 +8,7 @@
 
 wit_bindgen::generate!({
     path: "wit",
-    world: "channel-web",
+    world: "channel-console",
     generate_all,
     additional_derives: [PartialEq, Clone],
 });
@@ -17,4 +17,4 @@ wit_bindgen::generate!({
 use crate::guest::Plugin;
 
 #[cfg(target_arch = "wasm32")]
-export!(Plugin with_types_in crate::bindings);
+export!(Plugin with_types_in crate::contract);
