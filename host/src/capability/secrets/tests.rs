@@ -229,7 +229,7 @@ fn a_mac_is_verified_for_each_hash_and_a_wrong_one_refused() {
     for (hash, mac) in macs {
         assert_eq!(verify(hash, "message", mac), Ok(true));
         assert_eq!(verify(hash, "massage", mac), Ok(false));
-        assert_eq!(verify(hash, "message", &mac[..mac.len() - 2]), Ok(false));
+        assert_eq!(verify(hash, "message", mac.get(2..).unwrap()), Ok(false));
     }
     assert!(matches!(call.instance().verify("other", Hash::Sha256, b"", b""), Err(Error::AccessDenied(_))));
 }
