@@ -102,7 +102,7 @@ impl App {
         });
         let later = Arc::new(joints::Later::default());
         let services = Arc::new(Services {
-            http: Egress::new(EgressOptions::default()),
+            http: Arc::new(Egress::new(EgressOptions::default())),
             shell: Shell::new(config.agent.workspace.clone()),
             state: Arc::new(joints::State(store.clone())),
             conversations: Arc::clone(&later) as _,

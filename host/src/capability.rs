@@ -91,7 +91,7 @@ pub enum Effect {
 /// What the capabilities share: made once by `app`.
 pub struct Services {
     /// The one way out.
-    pub http: http::Egress,
+    pub http: Arc<http::Egress>,
     /// Processes.
     pub shell: shell::Shell,
     /// Plugin state.

@@ -15,6 +15,7 @@ pub mod resolve;
 pub mod scope;
 pub mod socket;
 mod tls;
+pub mod wasi;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -28,16 +29,17 @@ use url::Url;
 use wasmtime::component::Resource;
 
 pub use address::Reach;
+pub use exchange::Waits;
 pub use incoming::Incoming;
 pub use resolve::{Resolver, SystemResolver};
 pub use scope::{Entry, EntryError, Target, TargetHost};
-pub use socket::{Dialled, Socket};
+pub use socket::{Dialled, SocketError, Stream};
+pub use wasi::WasiEgress;
 
 use super::secrets::CallSecrets;
 use super::{Error, View};
 use crate::wit::openpista::http::client::{Host, HostIncoming, Options};
 use crate::wit::openpista::http::exchange::{Header, Request};
-use exchange::Waits;
 
 /// Requests of one instance at a time; more wait.
 const AT_ONCE: usize = 32;
@@ -162,10 +164,15 @@ impl Outgoing<'_> {
     /// Where a URL leads, and how far it may reach there: the check of the name, and of an address that is written out.
     fn admit(&self, url: &Url) -> Result<(Target, Reach), Error> {
         let Some(target) = Target::of(url) else {
-            return Err(Error::Invalid(format!("{}: only http, https, ws and wss addresses with a host can be asked", url.scheme())));
+            return Err(Error::Invalid(format!(
+                "{}: only http, https, ws and wss addresses with a host can be asked",
+                url.scheme()
+            )));
         };
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Error::Invalid("an address holds no user name or password; use the header authorization".into()));
+            return Err(Error::Invalid(
+                "an address holds no user name or password; use the header authorization".into(),
+            ));
         }
         let Some(reach) = scope::reach(self.scope, &target) else {
             // Only a `lan:` entry allows plain http to a name.
@@ -218,7 +225,8 @@ impl Host for View<'_> {
         options: Option<Options>,
     ) -> wasmtime::Result<Result<Resource<Incoming>, Error>> {
         let what = noted(&request, &self.call.secrets);
-        let waits = options.map_or_else(Waits::default, |options| Waits::new(options.first_byte_ms, options.between_bytes_ms));
+        let waits =
+            options.map_or_else(Waits::default, |options| Waits::new(options.first_byte_ms, options.between_bytes_ms));
         let from = Outgoing {
             instance: &self.call.caller.instance,
             scope: self.call.grants.scope("http").unwrap_or_default(),
@@ -237,7 +245,8 @@ impl Host for View<'_> {
 /// What the ledger says of a request: no query, and names for secrets.
 fn noted(request: &Request, secrets: &CallSecrets) -> String {
     let method = &request.method;
-    let place = Url::parse(&request.url).ok().and_then(|url| Some(format!("{}{}", Target::of(&url)?.entry(), url.path())));
+    let place =
+        Url::parse(&request.url).ok().and_then(|url| Some(format!("{}{}", Target::of(&url)?.entry(), url.path())));
     secrets.redact(&place.map_or_else(|| format!("{method} without a host"), |place| format!("{method} {place}")))
 }
 

@@ -155,7 +155,8 @@ mod tests {
     #[test]
     fn an_entry_reaches_no_further_than_it_says() {
         let reached = |reach: Reach| {
-            ["8.8.8.8", "10.0.0.1", "127.0.0.1", "169.254.169.254"].map(|address| reach.admits(address.parse().unwrap()))
+            ["8.8.8.8", "10.0.0.1", "127.0.0.1", "169.254.169.254"]
+                .map(|address| reach.admits(address.parse().unwrap()))
         };
         assert_eq!(reached(Reach::Public), [true, false, false, false]);
         assert_eq!(reached(Reach::Loopback), [false, false, true, false]);

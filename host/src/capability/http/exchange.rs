@@ -15,7 +15,8 @@ use crate::capability::secrets::{Filter, Redactor};
 use crate::wit::openpista::http::exchange::{Header, Request, Response};
 
 const REDIRECTS: usize = 5;
-const BODY_MAX: usize = 16 << 20;
+/// Of a request, in bytes.
+pub(super) const BODY_MAX: usize = 16 << 20;
 /// Of an answer that is wanted whole.
 const WHOLE_MAX: usize = 10 << 20;
 const URL_MAX: usize = 16 << 10;
@@ -137,7 +138,8 @@ impl Egress {
 
 impl Hop {
     fn new(request: Request) -> Result<Self, Error> {
-        let too_large = |what: &str, limit: usize| Err(Error::TooLarge(format!("a request's {what} has at most {limit} bytes")));
+        let too_large =
+            |what: &str, limit: usize| Err(Error::TooLarge(format!("a request's {what} has at most {limit} bytes")));
         if request.body.len() > BODY_MAX {
             return too_large("body", BODY_MAX);
         }
@@ -165,7 +167,8 @@ impl Hop {
         let Some(location) = response.headers().get(header::LOCATION).filter(|_| moved) else { return Ok(None) };
         let location = from.secrets.stand_ins_for_values(target, &String::from_utf8_lossy(location.as_bytes()))?;
         let joined = self.url.join(&location);
-        let mut url = joined.map_err(|error| Error::Unavailable(format!("the server redirected to no address: {error}")))?;
+        let mut url =
+            joined.map_err(|error| Error::Unavailable(format!("the server redirected to no address: {error}")))?;
         url.set_fragment(None);
         let Some(to) = Target::of(&url).filter(|_| matches!(url.scheme(), "http" | "https")) else {
             return Err(Error::AccessDenied(format!("the server redirected to a {} address", url.scheme())));
@@ -204,7 +207,8 @@ pub(super) fn kept_headers(headers: Vec<Header>) -> Vec<Header> {
 
 /// As the wire has it. Values never show up in logs of the client.
 pub(super) fn header_pair(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Error> {
-    let invalid = |what: &str| Error::Invalid(format!("{what} of the header {} holds what no header may", name.escape_default()));
+    let invalid =
+        |what: &str| Error::Invalid(format!("{what} of the header {} holds what no header may", name.escape_default()));
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid("the name"))?;
     let mut value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| invalid("the value"))?;
     value.set_sensitive(true);
@@ -215,13 +219,18 @@ fn answer_headers(response: &reqwest::Response, redactor: &std::sync::Arc<Redact
     // What the client understood, it decompressed, and took the header away. The rest could hide a secret.
     if let Some(encoding) = response.headers().get(header::CONTENT_ENCODING).filter(|value| *value != "identity") {
         let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
-        return Err(Error::Unavailable(format!("the server answered in an encoding that was not asked for: {}", redactor.clean(&encoding))));
+        return Err(Error::Unavailable(format!(
+            "the server answered in an encoding that was not asked for: {}",
+            redactor.clean(&encoding)
+        )));
     }
     let size: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if size > ANSWER_HEADERS_MAX as usize {
         return Err(Error::TooLarge(format!("an answer's headers have at most {ANSWER_HEADERS_MAX} bytes")));
     }
-    let cleaned = response.headers().iter().map(|(name, value)| {
+    // A label has another length than the secret that it stands for.
+    let kept = |name: &HeaderName| *name != header::CONTENT_LENGTH || redactor.finds_nothing();
+    let cleaned = response.headers().iter().filter(|(name, _)| kept(name)).map(|(name, value)| {
         let value = redactor.clean_bytes(value.as_bytes());
         (redactor.clean(name.as_str()), String::from_utf8_lossy(&value).into_owned())
     });
@@ -233,7 +242,9 @@ fn failure(from: Outgoing<'_>, target: &Target, error: &reqwest::Error) -> Error
     match resolve_error(error) {
         Some(ResolveError::Refused(refused)) => from.refused(target, refused),
         Some(unknown) => Error::Unavailable(unknown.to_string()),
-        None => Error::Unavailable(from.secrets.redact(&format!("no answer from {}: {}", target.entry(), cause(error)))),
+        None => {
+            Error::Unavailable(from.secrets.redact(&format!("no answer from {}: {}", target.entry(), cause(error))))
+        }
     }
 }
 
@@ -241,7 +252,9 @@ fn resolve_error(error: &reqwest::Error) -> Option<&ResolveError> {
     chain(error).find_map(|error| error.downcast_ref::<ResolveError>())
 }
 
-fn chain<'a>(error: &'a (dyn std::error::Error + 'static)) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+fn chain<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error), |error| error.source())
 }
 

@@ -33,7 +33,9 @@ enum Pattern {
 
 /// A scope entry that says nothing the gate understands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{entry}' is no host: write api.example.org, *.example.org, host:port, lan:host:port, localhost:port or an address")]
+#[error(
+    "'{entry}' is no host: write api.example.org, *.example.org, host:port, lan:host:port, localhost:port or an address"
+)]
 pub struct EntryError {
     entry: String,
 }
@@ -101,7 +103,9 @@ impl Entry {
             return Some(Self { host: Pattern::Address(address), port: None, reach: Reach::Lan });
         }
         let (host, port) = match rest.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse::<u16>().ok().filter(|port| *port > 0)?)),
+            Some((host, port)) if !port.ends_with(']') => {
+                (host, Some(port.parse::<u16>().ok().filter(|port| *port > 0)?))
+            }
             _ => (rest, None),
         };
         let (suffix, name) = host.strip_prefix("*.").map_or((false, host), |name| (true, name));
@@ -199,7 +203,9 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused_and_grants_nothing() {
-        for entry in ["", "*", "*.", "lan:", "host:0", "host:99999", "host:x", "https://a.test", "a b", "a/b", "*.10.0.0.1"] {
+        for entry in
+            ["", "*", "*.", "lan:", "host:0", "host:99999", "host:x", "https://a.test", "a b", "a/b", "*.10.0.0.1"]
+        {
             assert!(Entry::parse(entry).is_err(), "{entry}");
         }
     }

@@ -5,11 +5,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, handshake};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio_util::either::Either;
 
 use super::address::Reach;
 use super::exchange::{header_pair, kept_headers, parse_url};
@@ -20,18 +25,16 @@ use crate::capability::Error;
 use crate::capability::secrets::Redactor;
 use crate::wit::openpista::http::exchange::{Header, Request};
 
-/// Of one message, in bytes.
-const MESSAGE_MAX: usize = 10 << 20;
 /// Until the websocket is open.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
-/// A websocket that was dialled.
-pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// What a websocket runs over: plain for `ws`, encrypted for `wss`.
+pub type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 
 /// An open websocket, with what its frames have to pass.
-pub struct Dialled {
-    /// Whole messages of at most 10 MiB.
-    pub socket: Socket,
+pub struct Dialled<S> {
+    /// As the server opened it.
+    pub socket: WebSocketStream<S>,
     /// For `CallSecrets::fill_frame`.
     pub target: Target,
     /// What comes in is cleaned with it, message by message.
@@ -40,20 +43,55 @@ pub struct Dialled {
     pub headers: Vec<Header>,
 }
 
+/// Why there is no websocket.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SocketError {
+    /// The gate refused, or nobody was reached.
+    Gate(Error),
+    /// The server answered the handshake with this instead.
+    Status {
+        /// Of HTTP.
+        status: u16,
+        /// It asked to wait so long.
+        retry_after: Option<Duration>,
+    },
+}
+
+impl From<Error> for SocketError {
+    fn from(error: Error) -> Self {
+        Self::Gate(error)
+    }
+}
+
 impl Egress {
-    /// Opens a websocket to a `ws` or `wss` address.
-    pub async fn dial(&self, from: Outgoing<'_>, request: Request) -> Result<Dialled, Error> {
+    /// Opens a websocket to a `ws` or `wss` address, with `config` as its limits. `wrap` makes of the stream what the
+    /// caller keeps, before the handshake.
+    pub async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        from: Outgoing<'_>,
+        request: Request,
+        config: WebSocketConfig,
+        wrap: impl FnOnce(Stream) -> S,
+    ) -> Result<Dialled<S>, SocketError> {
         if request.method != "GET" || !request.body.is_empty() {
-            return Err(Error::Invalid("a websocket is dialled with GET and without a body".into()));
+            return Err(Error::Invalid("a websocket is dialled with GET and without a body".into()).into());
         }
         let url = parse_url(&request.url)?;
         if !matches!(url.scheme(), "ws" | "wss") {
-            return Err(Error::Invalid(format!("{} addresses cannot be dialled, only ws and wss", url.scheme())));
+            return Err(Error::Invalid(format!("{} addresses cannot be dialled, only ws and wss", url.scheme())).into());
         }
-        from.bounded(HANDSHAKE, self.open(from, url, request.headers)).await
+        let opened = from.bounded(HANDSHAKE, async { Ok(self.open(from, url, request.headers, config, wrap).await) });
+        opened.await?
     }
 
-    async fn open(&self, from: Outgoing<'_>, mut url: url::Url, headers: Vec<Header>) -> Result<Dialled, Error> {
+    async fn open<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        from: Outgoing<'_>,
+        mut url: url::Url,
+        headers: Vec<Header>,
+        config: WebSocketConfig,
+        wrap: impl FnOnce(Stream) -> S,
+    ) -> Result<Dialled<S>, SocketError> {
         let (target, reach) = from.admit(&url)?;
         let mut headers = kept_headers(headers);
         headers.retain(|(name, _)| {
@@ -67,25 +105,42 @@ impl Egress {
             let (name, value) = header_pair(&name, &value)?;
             request.headers_mut().append(name, value);
         }
-        let stream = self.connect(from, &target, reach).await?;
-        let connector = if target.secure { Connector::Rustls(Arc::new(self.tls()?.clone())) } else { Connector::Plain };
-        let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX)).max_frame_size(Some(MESSAGE_MAX));
         let redactor = from.secrets.instance().redactor_from(&target);
         let redactor = redactor.map_err(|error| Error::Unavailable(error.to_string()))?;
-        match client_async_tls_with_config(request, stream, Some(config), Some(connector)).await {
+        let stream = self.encrypted(&target, self.connect(from, &target, reach).await?).await?;
+        match client_async_with_config(request, wrap(stream), Some(config)).await {
             Ok((socket, answer)) => {
                 let headers = cleaned(&answer, &redactor);
                 Ok(Dialled { socket, target, redactor, headers })
             }
             Err(tungstenite::Error::Http(answer)) => {
-                let status = answer.status().as_u16();
-                Err(Error::Unavailable(format!("{} answered {status} instead of opening a websocket", target.entry())))
+                let retry_after = answer.headers().get(http::header::RETRY_AFTER);
+                let seconds = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+                Err(SocketError::Status {
+                    status: answer.status().as_u16(),
+                    retry_after: seconds.map(Duration::from_secs),
+                })
             }
             Err(error) => {
                 let why = from.secrets.redact(&error.to_string());
-                Err(Error::Unavailable(format!("no websocket to {}: {why}", target.entry())))
+                Err(Error::Unavailable(format!("no websocket to {}: {why}", target.entry())).into())
             }
         }
+    }
+
+    async fn encrypted(&self, target: &Target, stream: TcpStream) -> Result<Stream, Error> {
+        if !target.secure {
+            return Ok(Either::Left(stream));
+        }
+        let untrusted =
+            |why: &dyn std::fmt::Display| Error::Unavailable(format!("no TLS with {}: {why}", target.entry()));
+        let name = match &target.host {
+            TargetHost::Address(address) => ServerName::IpAddress((*address).into()),
+            TargetHost::Name(name) => ServerName::try_from(name.clone()).map_err(|error| untrusted(&error))?,
+        };
+        let connector = TlsConnector::from(Arc::new(self.tls()?.clone()));
+        let stream = connector.connect(name, stream).await.map_err(|error| untrusted(&error))?;
+        Ok(Either::Right(stream))
     }
 
     async fn connect(&self, from: Outgoing<'_>, target: &Target, reach: Reach) -> Result<TcpStream, Error> {

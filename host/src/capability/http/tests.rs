@@ -3,7 +3,7 @@
 
 mod answers;
 mod redirects;
-mod server;
+pub(super) mod server;
 mod sockets;
 
 use std::collections::{HashMap, VecDeque};
@@ -14,7 +14,6 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::exchange::Waits;
 use super::*;
 use crate::capability::secrets::{Declared, InstanceSecrets, SecretValue, Use};
 use server::{Server, plain};
@@ -40,17 +39,17 @@ impl Resolver for Names {
 }
 
 /// An instance and the gate.
-struct World {
-    egress: Egress,
+pub(super) struct World {
+    pub(super) egress: Egress,
     names: Arc<Names>,
-    scope: Vec<String>,
-    secrets: CallSecrets,
-    cancel: CancellationToken,
+    pub(super) scope: Vec<String>,
+    pub(super) secrets: CallSecrets,
+    pub(super) cancel: CancellationToken,
 }
 
 impl World {
     /// With this scope. `localhost` and every name under `home` are this machine; `rebind.test` claims to be public.
-    fn new(scope: &[String]) -> Self {
+    pub(super) fn new(scope: &[String]) -> Self {
         let names = Arc::new(Names::default());
         let here = "127.0.0.1".parse::<IpAddr>().unwrap();
         for name in ["localhost", "a.home", "b.home", "rebind.test"] {
@@ -61,7 +60,7 @@ impl World {
     }
 
     /// With a secret that `uses` makes places for.
-    fn with_secret(mut self, uses: Vec<Use>) -> Self {
+    pub(super) fn with_secret(mut self, uses: Vec<Use>) -> Self {
         let declared = Declared { name: "key".into(), uses, optional: false };
         let value = SecretValue::new(SECRET).unwrap();
         self.secrets = CallSecrets::new(Arc::new(InstanceSecrets::new("shop", [(declared, Some(value))]).unwrap()));
@@ -82,7 +81,7 @@ impl World {
     }
 
     /// A stand-in for the secret.
-    fn stand_in(&self) -> String {
+    pub(super) fn stand_in(&self) -> String {
         self.secrets.stand_in("key").unwrap()
     }
 }
@@ -100,7 +99,7 @@ fn lan(name: &str, server: &Server) -> String {
     format!("lan:{name}:{}", server.port)
 }
 
-fn local(server: &Server) -> String {
+pub(super) fn local(server: &Server) -> String {
     format!("localhost:{}", server.port)
 }
 
@@ -125,7 +124,8 @@ async fn a_host_off_the_list_is_denied_with_the_command_that_allows_it_and_never
 async fn a_host_on_the_list_is_asked_with_the_hosts_own_headers_only() {
     let server = Server::start(|_| plain("hello")).await;
     let world = World::new(&[local(&server)]);
-    let given = ["Host", "Content-Length", "Connection", "Accept-Encoding", "Range", "Proxy-Authorization", "TE", "X-Own"];
+    let given =
+        ["Host", "Content-Length", "Connection", "Accept-Encoding", "Range", "Proxy-Authorization", "TE", "X-Own"];
     let request = given.iter().fold(get(server.url("/x?y=1")), |request, name| with(request, name, "given"));
     assert_eq!(world.text(request).await, Ok("hello".into()));
     let seen = server.seen();
@@ -152,10 +152,7 @@ async fn a_name_that_resolves_to_this_machine_is_denied_before_a_connection_is_m
 
 #[tokio::test]
 async fn a_name_that_changes_after_it_was_checked_is_checked_at_each_connection() {
-    let server = Server::start(|_| {
-        server::with_headers(200, &[("connection", "close")], "hello")
-    })
-    .await;
+    let server = Server::start(|_| server::with_headers(200, &[("connection", "close")], "hello")).await;
     let world = World::new(&[local(&server)]);
     let answers = VecDeque::from(["127.0.0.1", "10.0.0.1"].map(|address| address.parse().unwrap()));
     world.names.answers.lock().unwrap().insert("localhost".into(), answers);
@@ -168,8 +165,15 @@ async fn a_name_that_changes_after_it_was_checked_is_checked_at_each_connection(
 #[tokio::test]
 async fn a_metadata_address_is_denied_even_where_the_list_names_it() {
     let world = World::new(&["lan:169.254.169.254".into(), "169.254.169.254".into(), "lan:meta.home".into()]);
-    world.names.answers.lock().unwrap().insert("meta.home".into(), VecDeque::from(["169.254.169.254".parse().unwrap()]));
-    for url in ["http://169.254.169.254/latest", "http://0xA9FEA9FE/", "http://[::ffff:a9fe:a9fe]/", "http://meta.home/"] {
+    world
+        .names
+        .answers
+        .lock()
+        .unwrap()
+        .insert("meta.home".into(), VecDeque::from(["169.254.169.254".parse().unwrap()]));
+    for url in
+        ["http://169.254.169.254/latest", "http://0xA9FEA9FE/", "http://[::ffff:a9fe:a9fe]/", "http://meta.home/"]
+    {
         let outcome = world.text(get(url)).await;
         assert!(denied(&outcome), "{url}: {outcome:?}");
     }
@@ -192,7 +196,8 @@ async fn a_request_that_no_server_should_get_is_refused() {
     large.body = vec![0; (16 << 20) + 1];
     let smuggled = with(get("http://localhost/"), "x-a", "1\r\nx-b: 2");
     let named = with(get("http://localhost/"), "x a", "1");
-    let requests = [connect, smuggled, named, get("/relative"), get("ftp://localhost/"), get("http://me:pw@localhost/")];
+    let requests =
+        [connect, smuggled, named, get("/relative"), get("ftp://localhost/"), get("http://me:pw@localhost/")];
     for request in requests {
         let what = format!("{request:?}");
         assert!(matches!(world.text(request).await, Err(Error::Invalid(_))), "{what}");
@@ -299,7 +304,9 @@ async fn the_ledger_sees_names_for_secrets_and_no_query() {
 
 #[tokio::test]
 async fn a_poll_gets_its_whole_answer_and_no_more_than_ten_mebibytes() {
-    let server = Server::start(|seen| if seen.path == "/big" { plain(vec![b'x'; (10 << 20) + 1]) } else { plain("small") }).await;
+    let server =
+        Server::start(|seen| if seen.path == "/big" { plain(vec![b'x'; (10 << 20) + 1]) } else { plain("small") })
+            .await;
     let world = World::new(&[local(&server)]);
     let wait = Duration::from_secs(30);
     let small = world.egress.request(world.from(), get(server.url("/")), wait).await.unwrap();

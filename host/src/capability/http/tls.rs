@@ -15,7 +15,9 @@ pub fn client_config(more: &[CertificateDer<'static>]) -> Result<ClientConfig, r
     roots.add_parsable_certificates(system.certs);
     roots.add_parsable_certificates(more.iter().cloned());
     if roots.is_empty() {
-        tracing::warn!("the system has no certificate authorities, so no https server can be trusted; install ca-certificates");
+        tracing::warn!(
+            "the system has no certificate authorities, so no https server can be trusted; install ca-certificates"
+        );
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)

@@ -131,7 +131,9 @@ impl InstanceSecrets {
 
     /// For what comes from `target`: finds the secrets of which it is an audience, and no others.
     pub fn redactor_from(&self, target: &Target) -> Result<Arc<Redactor>, RedactorError> {
-        self.redactor_of(|declared| declared.uses.iter().filter_map(Use::audience).any(|audience| audience.matches(target)))
+        self.redactor_of(|declared| {
+            declared.uses.iter().filter_map(Use::audience).any(|audience| audience.matches(target))
+        })
     }
 
     /// For the lines of a process that may have been given secrets.
@@ -156,7 +158,8 @@ impl InstanceSecrets {
     }
 
     fn redactor_of(&self, chosen: impl Fn(&Declared) -> bool) -> Result<Arc<Redactor>, RedactorError> {
-        let which: Vec<usize> = (0..).zip(&self.secrets).filter(|(_, one)| chosen(&one.declared)).map(|(at, _)| at).collect();
+        let which: Vec<usize> =
+            (0..).zip(&self.secrets).filter(|(_, one)| chosen(&one.declared)).map(|(at, _)| at).collect();
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(ready) = current.redactors.get(&which) {
             return Ok(Arc::clone(ready));
@@ -177,7 +180,8 @@ impl InstanceSecrets {
     }
 
     fn set(&self, index: usize, name: &str) -> Result<SecretValue, Error> {
-        self.value(index).ok_or_else(|| Error::NotFound(format!("no value is set for the secret {name} of {}", self.instance)))
+        self.value(index)
+            .ok_or_else(|| Error::NotFound(format!("no value is set for the secret {name} of {}", self.instance)))
     }
 
     /// The value, with the use that the manifest declares for it.
@@ -236,9 +240,10 @@ impl CallSecrets {
 
     /// The text with every secret of the instance cut out, and with names instead of stand-ins.
     pub fn redact(&self, text: &str) -> String {
-        let named = self.stand_ins().into_iter().fold(text.to_string(), |text, stand_in| {
-            text.replace(&stand_in.text, &label(&stand_in.declared.name))
-        });
+        let named = self
+            .stand_ins()
+            .into_iter()
+            .fold(text.to_string(), |text, stand_in| text.replace(&stand_in.text, &label(&stand_in.declared.name)));
         self.instance.redact(&named)
     }
 
@@ -277,7 +282,8 @@ impl CallSecrets {
         let mut known = Vec::new();
         for secret in &self.instance.secrets {
             let given = secret.declared.uses.iter().filter_map(Use::audience).any(|audience| audience.matches(target));
-            let value = self.instance.find(&secret.declared.name).ok().and_then(|(index, _)| self.instance.value(index));
+            let value =
+                self.instance.find(&secret.declared.name).ok().and_then(|(index, _)| self.instance.value(index));
             if let (true, Some(value)) = (given, value) {
                 known.push((value, self.stand_in(&secret.declared.name)?));
             }

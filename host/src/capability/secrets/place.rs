@@ -53,9 +53,7 @@ impl CallSecrets {
             let filled = if form {
                 placement.form(target, body)?
             } else {
-                let declares = |pointer: &str, one: &Use| {
-                    matches!(one, Use::Json { audience, pointer: at } if at == pointer && audience.matches(target))
-                };
+                let declares = |pointer: &str, one: &Use| matches!(one, Use::Json { audience, pointer: at } if at == pointer && audience.matches(target));
                 placement.json("its body", body, &declares)?
             };
             *body = Cow::Owned(filled.into_bytes());
@@ -76,9 +74,7 @@ impl CallSecrets {
         if placement.found(text.as_bytes()).is_empty() {
             return Ok(text);
         }
-        let declares = |pointer: &str, one: &Use| {
-            matches!(one, Use::Frame { audience, pointer: at } if at == pointer && audience.matches(target))
-        };
+        let declares = |pointer: &str, one: &Use| matches!(one, Use::Frame { audience, pointer: at } if at == pointer && audience.matches(target));
         placement.json("a frame", text.as_bytes(), &declares)
     }
 
@@ -86,13 +82,15 @@ impl CallSecrets {
     pub fn fill_environment(&self, command: &str, variable: &str, value: String) -> Result<String, Error> {
         let placement = Placement { stand_ins: self.stand_ins(), to: command.to_string() };
         let Some(stand_in) = placement.found(value.as_bytes()).first().copied() else { return Ok(value) };
-        let declares = |one: &Use| {
-            matches!(one, Use::Environment { command: of, name } if of == command && name == variable)
-        };
+        let declares =
+            |one: &Use| matches!(one, Use::Environment { command: of, name } if of == command && name == variable);
         let place = format!("the variable {variable}");
         let secret = placement.value(stand_in, value == stand_in.text, &place, &declares)?;
         if secret.expose().contains('\0') {
-            return Err(Error::Invalid(format!("the secret {} has a zero byte, so it fits no variable", stand_in.declared.name)));
+            return Err(Error::Invalid(format!(
+                "the secret {} has a zero byte, so it fits no variable",
+                stand_in.declared.name
+            )));
         }
         Ok(secret.expose().to_string())
     }
@@ -166,9 +164,12 @@ impl<'a> Placement<'a> {
             url.set_path(&path);
         }
         if let Some(query) = url.query().map(str::to_string) {
-            let filled = self.pairs(&query, "parameter", &|secret| spelling::percent(secret, spelling::UNRESERVED, true), &|name, one| {
-                matches!(one, Use::Query { audience, name: of } if of == name && audience.matches(target))
-            })?;
+            let filled = self.pairs(
+                &query,
+                "parameter",
+                &|secret| spelling::percent(secret, spelling::UNRESERVED, true),
+                &|name, one| matches!(one, Use::Query { audience, name: of } if of == name && audience.matches(target)),
+            )?;
             if filled != query {
                 url.set_query(Some(&filled));
             }
@@ -178,9 +179,12 @@ impl<'a> Placement<'a> {
 
     fn form(&self, target: &Target, body: &[u8]) -> Result<String, Error> {
         let text = std::str::from_utf8(body).map_err(|_| Error::Invalid("a form with a secret is not UTF-8".into()))?;
-        self.pairs(text, "field", &|secret| spelling::form(secret, true), &|name, one| {
-            matches!(one, Use::Form { audience, name: of } if of == name && audience.matches(target))
-        })
+        self.pairs(
+            text,
+            "field",
+            &|secret| spelling::form(secret, true),
+            &|name, one| matches!(one, Use::Form { audience, name: of } if of == name && audience.matches(target)),
+        )
     }
 
     /// `name=value&…`, in a query or a form.
@@ -220,10 +224,9 @@ impl<'a> Placement<'a> {
                 let (user, password) = String::from_utf8_lossy(&decoded)
                     .split_once(':')
                     .map_or_else(Default::default, |(user, password)| (user.to_string(), password.to_string()));
-                let declares = |one: &Use| {
-                    matches!(one, Use::Basic { audience, name } if *name == user && audience.matches(target))
-                };
-                let secret = self.value(stand_in, password == stand_in.text, "the password of basic authorization", &declares)?;
+                let declares = |one: &Use| matches!(one, Use::Basic { audience, name } if *name == user && audience.matches(target));
+                let secret =
+                    self.value(stand_in, password == stand_in.text, "the password of basic authorization", &declares)?;
                 *value = format!("Basic {}", STANDARD.encode(format!("{user}:{}", secret.expose())));
                 return Ok(());
             }

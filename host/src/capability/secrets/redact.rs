@@ -68,6 +68,11 @@ impl Redactor {
         Ok(Self { search: Some(Search { automaton, start, replacements, open }) })
     }
 
+    /// It was made for no secret.
+    pub fn finds_nothing(&self) -> bool {
+        self.search.is_none()
+    }
+
     /// A text that is there as a whole.
     pub fn clean(self: &Arc<Self>, text: &str) -> String {
         String::from_utf8_lossy(&self.clean_bytes(text.as_bytes())).into_owned()
@@ -169,8 +174,12 @@ impl Filter {
         let longest = ending.max_by_key(|pattern| search.automaton.pattern_len(*pattern));
         let Some(pattern) = longest else { return };
         let length = search.automaton.pattern_len(pattern) as u64;
-        let mut found =
-            Hidden { start: self.end.saturating_sub(length), end: self.end, pattern: pattern.as_usize(), announced: false };
+        let mut found = Hidden {
+            start: self.end.saturating_sub(length),
+            end: self.end,
+            pattern: pattern.as_usize(),
+            announced: false,
+        };
         while let Some(last) = self.hidden.pop_back_if(|last| last.end > found.start) {
             found.start = found.start.min(last.start);
             found.announced |= last.announced;
@@ -188,7 +197,9 @@ impl Filter {
                 Some(hidden) if hidden.start <= base => {
                     if !hidden.announced {
                         hidden.announced = true;
-                        out.extend(search.replacements.get(hidden.pattern).map_or(&b"[secret]"[..], |text| text.as_bytes()));
+                        out.extend(
+                            search.replacements.get(hidden.pattern).map_or(&b"[secret]"[..], |text| text.as_bytes()),
+                        );
                     }
                     let to = hidden.end.min(until);
                     if hidden.end <= until {

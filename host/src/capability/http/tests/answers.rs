@@ -91,7 +91,8 @@ async fn an_audience_that_echoes_the_secret_in_any_encoding_gives_nothing_away()
     let world = trusted(World::new(&[local(&server)]), &server);
     let request = with(get(server.url("/")), "authorization", format!("Bearer {}", world.stand_in()));
     let mut incoming = world.send(request).await.unwrap();
-    let echoed: Vec<_> = incoming.headers().iter().filter(|(name, _)| name == "x-echo" || name == "set-cookie").collect();
+    let echoed: Vec<_> =
+        incoming.headers().iter().filter(|(name, _)| name == "x-echo" || name == "set-cookie").collect();
     let expected = [("x-echo".to_string(), "<[secret key]>".to_string()), ("set-cookie".into(), "[secret key]".into())];
     assert_eq!(echoed, expected.iter().collect::<Vec<_>>());
     let body = String::from_utf8(incoming.rest(usize::MAX).await.unwrap()).unwrap();
@@ -136,7 +137,7 @@ async fn a_secret_inside_gzip_is_found() {
 
 #[tokio::test]
 async fn an_encoding_that_the_host_cannot_look_into_is_refused() {
-    let server = Server::start(|seen| with_headers(200, &[("content-encoding", &seen.path[1..])], "?")).await;
+    let server = Server::start(|seen| with_headers(200, &[("content-encoding", seen.path.trim_start_matches('/'))], "?")).await;
     let world = World::new(&[local(&server)]);
     for encoding in ["rot13", "compress", "gzip,rot13"] {
         let outcome = world.text(get(server.url(&format!("/{encoding}")))).await;

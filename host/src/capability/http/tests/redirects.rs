@@ -6,7 +6,7 @@ use super::*;
 /// A server that redirects `/to?URL` with the status in the path: `/307?URL`.
 async fn redirecting() -> Server {
     Server::start(|seen| match seen.path.split_once('?') {
-        Some((status, to)) if status.len() == 4 => with_headers(status[1..].parse().unwrap(), &[("location", to)], ""),
+        Some((status, to)) if status.len() == 4 => with_headers(status.trim_start_matches('/').parse().unwrap(), &[("location", to)], ""),
         _ => plain(format!("{} {}", seen.method, seen.path)),
     })
     .await
@@ -92,7 +92,8 @@ async fn the_guests_own_credentials_stay_with_the_host_that_it_asked() {
     let world = World::new(&[lan("a.home", &server), lan("b.home", &server)]);
     let arrived = async |to: String| {
         let request = get(server.at("a.home", &format!("/307?{to}")));
-        let request = ["authorization", "cookie", "x-own"].iter().fold(request, |request, name| with(request, name, "mine"));
+        let request =
+            ["authorization", "cookie", "x-own"].iter().fold(request, |request, name| with(request, name, "mine"));
         world.text(request).await.unwrap();
         let last = server.seen().pop().unwrap();
         ["authorization", "cookie", "x-own"].map(|name| last.header(name).is_some())
@@ -130,7 +131,11 @@ async fn a_redirect_that_carries_the_secret_away_in_its_address_is_denied() {
     let server = Server::start(|seen| {
         let key = seen.path.split("key=").last().unwrap_or_default().to_string();
         let to = seen.header("x-to").unwrap_or_default();
-        if seen.path.starts_with("/start") { with_headers(302, &[("location", &format!("{to}?key={key}"))], "") } else { plain("end") }
+        if seen.path.starts_with("/start") {
+            with_headers(302, &[("location", &format!("{to}?key={key}"))], "")
+        } else {
+            plain("end")
+        }
     })
     .await;
     let world = World::new(&[lan("a.home", &server), lan("b.home", &server)])

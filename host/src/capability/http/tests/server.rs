@@ -58,14 +58,20 @@ impl Server {
                         let seen = Seen {
                             method: parts.method.to_string(),
                             path: parts.uri.to_string(),
-                            headers: headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into())).collect(),
+                            headers: headers
+                                .map(|(name, value)| {
+                                    (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into())
+                                })
+                                .collect(),
                             body: body.collect().await.unwrap().to_bytes().to_vec(),
                         };
                         journal.lock().unwrap().push(seen.clone());
                         Ok::<_, Infallible>(answer(seen).await)
                     }
                 });
-                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+                );
             }
         });
         Self { port, connections, seen }
@@ -98,7 +104,8 @@ pub fn plain(body: impl Into<Bytes>) -> BoxFuture<'static, Answer> {
 }
 
 pub fn with_headers(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> BoxFuture<'static, Answer> {
-    let builder = headers.iter().fold(Response::builder().status(status), |builder, (name, value)| builder.header(*name, *value));
+    let builder =
+        headers.iter().fold(Response::builder().status(status), |builder, (name, value)| builder.header(*name, *value));
     std::future::ready(builder.body(full(body)).unwrap()).boxed()
 }
 

@@ -4,6 +4,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server as handshake;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::*;
 
@@ -34,7 +35,17 @@ async fn echoing() -> u16 {
     port
 }
 
-async fn text(dialled: &mut Dialled) -> String {
+impl World {
+    async fn dial(&self, request: Request) -> Result<Dialled<Stream>, SocketError> {
+        self.egress.dial(self.from(), request, WebSocketConfig::default(), |stream| stream).await
+    }
+}
+
+fn refused(outcome: &Result<(), SocketError>) -> bool {
+    matches!(outcome, Err(SocketError::Gate(Error::AccessDenied(_))))
+}
+
+async fn text(dialled: &mut Dialled<Stream>) -> String {
     dialled.socket.next().await.unwrap().unwrap().into_text().unwrap().to_string()
 }
 
@@ -47,7 +58,7 @@ async fn a_dialled_websocket_carries_secrets_and_its_frames_are_cleaned_of_them(
         Use::Frame { audience, pointer: "/token".into() },
     ]);
     let request = with(get(format!("ws://localhost:{port}/chat?v=1")), "authorization", world.stand_in());
-    let mut dialled = world.egress.dial(world.from(), request).await.unwrap();
+    let mut dialled = world.dial(request).await.unwrap();
     assert_eq!(text(&mut dialled).await, format!("/chat?v=1 {SECRET}"));
 
     let frame = format!("{{\"token\":\"{}\"}}", world.stand_in());
@@ -62,27 +73,27 @@ async fn a_dialled_websocket_carries_secrets_and_its_frames_are_cleaned_of_them(
 async fn a_dial_passes_the_same_gate_as_a_request() {
     let port = echoing().await;
     let world = World::new(&[format!("rebind.test:{port}"), "lan:169.254.169.254".into(), "a.home".into()]);
-    let refused = [
+    let urls = [
         format!("ws://localhost:{port}/"),
         format!("wss://rebind.test:{port}/"),
         "ws://169.254.169.254/".into(),
         "ws://a.home/".into(),
     ];
-    for url in refused {
-        let outcome = world.egress.dial(world.from(), get(url.clone())).await.map(|_| ());
-        assert!(denied(&outcome), "{url}: {outcome:?}");
+    for url in urls {
+        let outcome = world.dial(get(url.clone())).await.map(|_| ());
+        assert!(refused(&outcome), "{url}: {outcome:?}");
     }
-    let http = world.egress.dial(world.from(), get("http://a.home/")).await.map(|_| ());
-    assert!(matches!(http, Err(Error::Invalid(_))));
+    let http = world.dial(get("http://a.home/")).await.map(|_| ());
+    assert!(matches!(http, Err(SocketError::Gate(Error::Invalid(_)))));
 }
 
 #[tokio::test]
 async fn a_server_that_opens_no_websocket_says_its_status() {
-    let server = Server::start(|_| server::with_headers(401, &[], "no")).await;
+    let server = Server::start(|_| server::with_headers(429, &[("retry-after", "7")], "no")).await;
     let world = World::new(&[local(&server)]);
-    let outcome = world.egress.dial(world.from(), get(format!("ws://localhost:{}/", server.port))).await.map(|_| ());
-    let expected = format!("localhost:{} answered 401 instead of opening a websocket", server.port);
-    assert_eq!(outcome, Err(Error::Unavailable(expected)));
+    let outcome = world.dial(get(format!("ws://localhost:{}/", server.port))).await.map(|_| ());
+    let expected = SocketError::Status { status: 429, retry_after: Some(Duration::from_secs(7)) };
+    assert_eq!(outcome, Err(expected));
 }
 
 #[tokio::test]
@@ -90,10 +101,10 @@ async fn cancelling_ends_a_dial() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let world = World::new(&[format!("localhost:{port}")]);
-    let (outcome, _stream) = tokio::join!(world.egress.dial(world.from(), get(format!("ws://localhost:{port}/"))), async {
+    let (outcome, _stream) = tokio::join!(world.dial(get(format!("ws://localhost:{port}/"))), async {
         let accepted = listener.accept().await;
         world.cancel.cancel();
         accepted
     });
-    assert!(matches!(outcome, Err(Error::Cancelled)));
+    assert!(matches!(outcome, Err(SocketError::Gate(Error::Cancelled))));
 }
