@@ -16,7 +16,8 @@ use crate::message::{Delivery, DeliveryContent, Timestamp};
 
 pub(super) const OUTBOX: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("outbox");
 /// The same key. Apart from the delivery, because it changes and a delivery can have megabytes.
-pub(super) const ATTEMPTS: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("outbox.attempts");
+pub(super) const ATTEMPTS: TableDefinition<(&str, &str, u64), &[u8]> =
+    TableDefinition::new("outbox.attempts");
 /// Instance and id to conversation and number, while it is queued.
 pub(super) const PLACES: TableDefinition<(&str, &str), (&str, u64)> = TableDefinition::new("outbox.places");
 pub(super) const SEEN: Aging = Aging {
@@ -115,7 +116,9 @@ impl Reading<'_> {
     pub fn outbox_next(&self, instance: &str, conversation: &str) -> Result<Option<Queued>, StoreError> {
         let first = queues::first::<Waiting>(self, OUTBOX, instance, conversation)?;
         first.map_or(Ok(None), |(number, waiting)| {
-            Ok(Some(self.with_attempts((instance, conversation, number), waiting)?))
+            Ok(Some(
+                self.with_attempts((instance, conversation, number), waiting)?,
+            ))
         })
     }
 
@@ -125,7 +128,9 @@ impl Reading<'_> {
             return Ok(None);
         };
         let waiting: Option<Waiting> = self.record(OUTBOX, place.parts())?;
-        waiting.map(|waiting| self.with_attempts(place.parts(), waiting)).transpose()
+        waiting
+            .map(|waiting| self.with_attempts(place.parts(), waiting))
+            .transpose()
     }
 
     /// Instance and conversation of everything that is queued.
@@ -166,7 +171,9 @@ impl Reading<'_> {
     /// The receipt of a turn's last delivery.
     pub fn receipt(&self, instance: &str, turn: &str) -> Result<Option<String>, StoreError> {
         let bytes = RECEIPTS.get(self, instance, turn)?;
-        bytes.map(|bytes| String::from_utf8(bytes).map_err(|error| StoreError::Corrupt(error.to_string()))).transpose()
+        bytes
+            .map(|bytes| String::from_utf8(bytes).map_err(|error| StoreError::Corrupt(error.to_string())))
+            .transpose()
     }
 
     fn outbox_place(&self, instance: &str, id: &str) -> Result<Option<Place>, StoreError> {
@@ -174,13 +181,21 @@ impl Reading<'_> {
         let place = places.get((instance, id))?;
         Ok(place.map(|place| {
             let (conversation, number) = place.value();
-            Place { instance: instance.into(), conversation: conversation.into(), number }
+            Place {
+                instance: instance.into(),
+                conversation: conversation.into(),
+                number,
+            }
         }))
     }
 
     fn with_attempts(&self, key: (&str, &str, u64), waiting: Waiting) -> Result<Queued, StoreError> {
         let attempts = self.record(ATTEMPTS, key)?.unwrap_or_default();
-        Ok(Queued { delivery: waiting.delivery, queued: waiting.queued, attempts })
+        Ok(Queued {
+            delivery: waiting.delivery,
+            queued: waiting.queued,
+            attempts,
+        })
     }
 }
 
@@ -194,8 +209,15 @@ impl Writing<'_> {
         let number = self.next_number()?;
         SEEN.put(self, instance, id, &[], at)?;
         self.set(PLACES, (instance, id), (delivery.conversation.as_str(), number))?;
-        let waiting = Waiting { delivery: delivery.clone(), queued: at };
-        self.put(OUTBOX, (instance, delivery.conversation.as_str(), number), &waiting)?;
+        let waiting = Waiting {
+            delivery: delivery.clone(),
+            queued: at,
+        };
+        self.put(
+            OUTBOX,
+            (instance, delivery.conversation.as_str(), number),
+            &waiting,
+        )?;
         Ok(true)
     }
 
@@ -256,7 +278,10 @@ impl Writing<'_> {
         error: &str,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        let Some(Queued { delivery, attempts, .. }) = self.outbox_entry(instance, id)? else {
+        let Some(Queued {
+            delivery, attempts, ..
+        }) = self.outbox_entry(instance, id)?
+        else {
             return Ok(false);
         };
         self.outbox_take(instance, id)?;
@@ -282,7 +307,13 @@ impl Writing<'_> {
     }
 
     /// Keeps a receipt for the later deliveries of a turn, over a restart too.
-    pub fn receipt_set(&mut self, instance: &str, turn: &str, receipt: &str, at: Timestamp) -> Result<(), StoreError> {
+    pub fn receipt_set(
+        &mut self,
+        instance: &str,
+        turn: &str,
+        receipt: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         RECEIPTS.put(self, instance, turn, receipt.as_bytes(), at)
     }
 

@@ -8,8 +8,8 @@ use std::borrow::Borrow;
 use std::ops::{Deref, RangeBounds};
 
 use redb::{
-    AccessGuard, Key, Range, ReadOnlyTable, ReadTransaction, ReadableTable as _, Table, TableDefinition, Value,
-    WriteTransaction,
+    AccessGuard, Key, Range, ReadOnlyTable, ReadTransaction, ReadableTable as _, Table, TableDefinition,
+    Value, WriteTransaction,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -101,7 +101,9 @@ pub(super) fn decode<T: DeserializeOwned>(table: &str, bytes: &[u8]) -> Result<T
 
 impl<'a> Reading<'a> {
     pub(super) fn new(transaction: &'a ReadTransaction) -> Self {
-        Self { source: Source::Read(transaction) }
+        Self {
+            source: Source::Read(transaction),
+        }
     }
 
     /// A table for reading. A second one of the same name must wait until this one is dropped.
@@ -123,7 +125,9 @@ impl<'a> Reading<'a> {
     ) -> Result<Option<T>, StoreError> {
         let view = self.view(table)?;
         let found = view.get(key)?;
-        found.map(|bytes| decode(redb::TableHandle::name(&table), bytes.value())).transpose()
+        found
+            .map(|bytes| decode(redb::TableHandle::name(&table), bytes.value()))
+            .transpose()
     }
 
     pub(super) fn meta(&self, name: &str) -> Result<Option<u64>, StoreError> {
@@ -138,7 +142,13 @@ impl<'a> Reading<'a> {
 
 impl<'a> Writing<'a> {
     pub(super) fn new(transaction: &'a WriteTransaction) -> Self {
-        Self { reading: Reading { source: Source::Write(transaction) }, transaction, wrote: false }
+        Self {
+            reading: Reading {
+                source: Source::Write(transaction),
+            },
+            transaction,
+            wrote: false,
+        }
     }
 
     /// Whether anything was written: only then a failure concerns the whole transaction.
