@@ -20,10 +20,7 @@ impl Armed {
     fn parse(text: &str) -> Option<Self> {
         let (name, count) = text.rsplit_once(':').unwrap_or((text, "1"));
         let count: u64 = count.parse().ok()?;
-        (!name.is_empty() && count > 0).then(|| Self {
-            name: name.into(),
-            left: AtomicU64::new(count),
-        })
+        (!name.is_empty() && count > 0).then(|| Self { name: name.into(), left: AtomicU64::new(count) })
     }
 
     /// True once: at the time that the count says.

@@ -72,10 +72,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            cache: 8 << 20,
-            quick_repair: true,
-        }
+        Self { cache: 8 << 20, quick_repair: true }
     }
 }
 
@@ -125,24 +122,13 @@ impl Store {
                 let shared = shared.clone();
                 move || writer::run(&shared)
             })
-            .map_err(|error| OpenError::Io {
-                path,
-                reason: error.to_string(),
-            })?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                shared,
-                thread: Mutex::new(Some(thread)),
-            }),
-        })
+            .map_err(|error| OpenError::Io { path, reason: error.to_string() })?;
+        Ok(Self { inner: Arc::new(Inner { shared, thread: Mutex::new(Some(thread)) }) })
     }
 
     /// Reads on this thread, from one consistent state. Runs a second time when the first stumbled over a database that
     /// had to be opened again.
-    pub fn read<T>(
-        &self,
-        mut look: impl FnMut(&Reading<'_>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+    pub fn read<T>(&self, mut look: impl FnMut(&Reading<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let shared = &self.inner.shared;
         let generation = shared.generation.load(Ordering::Acquire);
         let mut panicked = true;
@@ -174,11 +160,7 @@ impl Store {
         F: FnMut(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(Change {
-            change,
-            result: None,
-            answer,
-        });
+        let job = Box::new(Change { change, result: None, answer });
         let queued = self.inner.shared.queue.push(Request::Change(job)).is_ok();
         async move {
             if !queued {
@@ -212,25 +194,16 @@ impl Store {
         self.inner.close();
     }
 
-    fn ask<T>(
-        &self,
-        request: impl FnOnce(std::sync::mpsc::SyncSender<T>) -> Request,
-    ) -> Result<T, StoreError> {
+    fn ask<T>(&self, request: impl FnOnce(std::sync::mpsc::SyncSender<T>) -> Request) -> Result<T, StoreError> {
         let (done, answer) = std::sync::mpsc::sync_channel(1);
-        self.inner
-            .shared
-            .queue
-            .push(request(done))
-            .map_err(|_| StoreError::Closed)?;
+        self.inner.shared.queue.push(request(done)).map_err(|_| StoreError::Closed)?;
         answer.recv().map_err(|_| StoreError::Closed)
     }
 }
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store")
-            .field("path", &self.inner.shared.path)
-            .finish_non_exhaustive()
+        f.debug_struct("Store").field("path", &self.inner.shared.path).finish_non_exhaustive()
     }
 }
 
@@ -252,23 +225,13 @@ impl Drop for Inner {
 }
 
 impl Shared {
-    fn with_database<T>(
-        &self,
-        use_it: impl FnOnce(&Database) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+    fn with_database<T>(&self, use_it: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        use_it(
-            database
-                .as_ref()
-                .ok_or_else(|| StoreError::Io("the database could not be opened again".into()))?,
-        )
+        use_it(database.as_ref().ok_or_else(|| StoreError::Io("the database could not be opened again".into()))?)
     }
 
     fn is_open(&self) -> bool {
-        self.database
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some()
+        self.database.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     fn begin_read(&self) -> Result<redb::ReadTransaction, StoreError> {
@@ -316,20 +279,16 @@ impl Shared {
         };
         guarded(|| match database.check_integrity() {
             Ok(sound) => Ok(sound),
-            Err(DatabaseError::TransactionInProgress) => Err(StoreError::Refused(
-                "the store is being read right now; check it again".into(),
-            )),
+            Err(DatabaseError::TransactionInProgress) => {
+                Err(StoreError::Refused("the store is being read right now; check it again".into()))
+            }
             Err(DatabaseError::Storage(error)) => Err(error.into()),
             Err(other) => Err(StoreError::Corrupt(other.to_string())),
         })
     }
 
     fn put_away(&self) {
-        let old = self
-            .database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let old = self.database.write().unwrap_or_else(PoisonError::into_inner).take();
         let _ = catch_unwind(AssertUnwindSafe(move || drop(old)));
     }
 }

@@ -27,16 +27,8 @@ impl Aging {
         Ok(tx.view(self.records)?.get((instance, id))?.is_some())
     }
 
-    pub(super) fn get(
-        &self,
-        tx: &Reading<'_>,
-        instance: &str,
-        id: &str,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(tx
-            .view(self.records)?
-            .get((instance, id))?
-            .map(|found| found.value().1.to_vec()))
+    pub(super) fn get(&self, tx: &Reading<'_>, instance: &str, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(tx.view(self.records)?.get((instance, id))?.map(|found| found.value().1.to_vec()))
     }
 
     /// Puts or replaces; prunes a little.
@@ -48,10 +40,7 @@ impl Aging {
         value: &[u8],
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let before = tx
-            .table(self.records)?
-            .insert((instance, id), (at, value))?
-            .map(|old| old.value().0);
+        let before = tx.table(self.records)?.insert((instance, id), (at, value))?.map(|old| old.value().0);
         let mut by_time = tx.table(self.by_time)?;
         if let Some(before) = before {
             by_time.remove((before, instance, id))?;

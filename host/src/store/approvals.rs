@@ -42,11 +42,7 @@ impl Reading<'_> {
 
     /// Whether it still waits for an answer.
     pub fn approval_is_open(&self, approval: &Approval) -> Result<bool, StoreError> {
-        let key = (
-            approval.instance.as_str(),
-            approval.conversation.as_str(),
-            approval.id.as_str(),
-        );
+        let key = (approval.instance.as_str(), approval.conversation.as_str(), approval.id.as_str());
         Ok(self.view(OPEN)?.get(key)?.is_some())
     }
 
@@ -90,11 +86,7 @@ impl Writing<'_> {
     pub fn approval_put(&mut self, approval: &Approval, at: Timestamp) -> Result<(), StoreError> {
         let id = approval.id.as_str();
         self.put(APPROVALS, id, approval)?;
-        self.set(
-            OPEN,
-            (approval.instance.as_str(), approval.conversation.as_str(), id),
-            (),
-        )?;
+        self.set(OPEN, (approval.instance.as_str(), approval.conversation.as_str(), id), ())?;
         self.set(DUE, (approval.expires, id), ())?;
         let mut closed = self.table(CLOSED)?;
         let mut old = Vec::new();
@@ -170,10 +162,7 @@ impl Writing<'_> {
     fn approval_close(&mut self, approval: &Approval, at: Timestamp) -> Result<(), StoreError> {
         let id = approval.id.as_str();
         self.put(APPROVALS, id, approval)?;
-        self.unset(
-            OPEN,
-            (approval.instance.as_str(), approval.conversation.as_str(), id),
-        )?;
+        self.unset(OPEN, (approval.instance.as_str(), approval.conversation.as_str(), id))?;
         self.unset(DUE, (approval.expires, id))?;
         self.set(CLOSED, (at, id), ())
     }
@@ -194,10 +183,7 @@ pub(super) fn delete_of_session(tx: &mut Writing<'_>, session: &str) -> Result<(
     for approval in &of_it {
         let id = approval.id.as_str();
         tx.unset(APPROVALS, id)?;
-        tx.unset(
-            OPEN,
-            (approval.instance.as_str(), approval.conversation.as_str(), id),
-        )?;
+        tx.unset(OPEN, (approval.instance.as_str(), approval.conversation.as_str(), id))?;
         tx.unset(DUE, (approval.expires, id))?;
     }
     let gone = |id: &str| of_it.iter().any(|approval| approval.id == id);

@@ -159,10 +159,7 @@ pub enum StoreError {
 /// `ENOSPC`, a quota, or a limit on file sizes.
 pub(super) fn no_space(error: &std::io::Error) -> bool {
     use std::io::ErrorKind;
-    matches!(
-        error.kind(),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
-    )
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }
 
 impl From<redb::StorageError> for StoreError {
@@ -210,12 +207,7 @@ macro_rules! through_redb {
         })*
     };
 }
-through_redb!(
-    redb::TableError,
-    redb::TransactionError,
-    redb::CommitError,
-    redb::SetDurabilityError
-);
+through_redb!(redb::TableError, redb::TransactionError, redb::CommitError, redb::SetDurabilityError);
 
 /// Sorts what the system says about a file or folder.
 pub(super) fn of_io(path: &Path, error: &std::io::Error) -> OpenError {
@@ -224,22 +216,15 @@ pub(super) fn of_io(path: &Path, error: &std::io::Error) -> OpenError {
         return OpenError::Full { path };
     }
     match error.kind() {
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => OpenError::Denied {
-            path,
-            reason: error.to_string(),
-        },
-        _ => OpenError::Io {
-            path,
-            reason: error.to_string(),
-        },
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+            OpenError::Denied { path, reason: error.to_string() }
+        }
+        _ => OpenError::Io { path, reason: error.to_string() },
     }
 }
 
 /// The words of a panic.
 pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("an unreadable page").to_string()
 }

@@ -46,33 +46,18 @@ pub(super) fn open(path: &Path, cache: usize) -> Result<Database, OpenError> {
 
 /// Opens a file that is there, without looking at its format.
 pub(super) fn open_existing(path: &Path, cache: usize) -> Result<Database, OpenError> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(|error| error::of_io(path, &error))?;
+    let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| error::of_io(path, &error))?;
     let expected = check_header(path, &mut file)?;
     // What is said to a damaged file: the missing end explains it better than whatever redb stumbled over.
     let damaged = |reason: String| match std::fs::metadata(path) {
-        Ok(found) if found.len() < expected => OpenError::CutOff {
-            path: path.into(),
-            length: found.len(),
-            expected,
-        },
-        _ => OpenError::Corrupt {
-            path: path.into(),
-            reason,
-        },
+        Ok(found) if found.len() < expected => OpenError::CutOff { path: path.into(), length: found.len(), expected },
+        _ => OpenError::Corrupt { path: path.into(), reason },
     };
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        redb::Builder::new().set_cache_size(cache).create_file(file)
-    }))
-    .map_err(|panic| damaged(error::panic_text(panic.as_ref())))?;
+    let opened = catch_unwind(AssertUnwindSafe(|| redb::Builder::new().set_cache_size(cache).create_file(file)))
+        .map_err(|panic| damaged(error::panic_text(panic.as_ref())))?;
     let database = opened.map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen => OpenError::Locked { path: path.into() },
-        DatabaseError::Storage(StorageError::Io(error))
-            if error.kind() == std::io::ErrorKind::UnexpectedEof =>
-        {
+        DatabaseError::Storage(StorageError::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             damaged("it ends too early".into())
         }
         DatabaseError::Storage(StorageError::Io(error)) => error::of_io(path, &error),
@@ -88,38 +73,22 @@ fn check_header(path: &Path, file: &mut File) -> Result<u64, OpenError> {
     let length = file.metadata().map_err(|error| error::of_io(path, &error))?.len();
     let mut header = Vec::with_capacity(GEOMETRY.end);
     let most = u64::try_from(GEOMETRY.end).unwrap_or(u64::MAX);
-    file.by_ref()
-        .take(most)
-        .read_to_end(&mut header)
-        .map_err(|error| error::of_io(path, &error))?;
+    file.by_ref().take(most).read_to_end(&mut header).map_err(|error| error::of_io(path, &error))?;
     let start = header.get(..MAGIC.len().min(header.len())).unwrap_or_default();
     if !MAGIC.starts_with(start) {
         return Err(OpenError::NotADatabase { path: path.into() });
     }
     let Some(geometry) = header.get(GEOMETRY) else {
-        return Err(OpenError::CutOff {
-            path: path.into(),
-            length,
-            expected: most,
-        });
+        return Err(OpenError::CutOff { path: path.into(), length, expected: most });
     };
-    let mut numbers = geometry.chunks_exact(4).map(|four| {
-        four.iter()
-            .rev()
-            .fold(0_u64, |number, byte| number.wrapping_shl(8) | u64::from(*byte))
-    });
+    let mut numbers = geometry
+        .chunks_exact(4)
+        .map(|four| four.iter().rev().fold(0_u64, |number, byte| number.wrapping_shl(8) | u64::from(*byte)));
     let mut next = || numbers.next().unwrap_or(0);
     let (page, region_header, region_most, full_regions, trailing) = (next(), next(), next(), next(), next());
-    let trailing = if trailing == 0 {
-        0
-    } else {
-        trailing.saturating_add(region_header)
-    };
+    let trailing = if trailing == 0 { 0 } else { trailing.saturating_add(region_header) };
     let regions = full_regions.saturating_mul(region_header.saturating_add(region_most));
-    Ok(regions
-        .saturating_add(trailing)
-        .saturating_add(1)
-        .saturating_mul(page))
+    Ok(regions.saturating_add(trailing).saturating_add(1).saturating_mul(page))
 }
 
 /// `None`: another process was faster.
@@ -128,42 +97,24 @@ fn create(path: &Path, cache: usize) -> Result<Option<Database>, OpenError> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".new-{}", crate::message::new_id()));
     let fresh = PathBuf::from(name);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&fresh)
-        .map_err(fail)?;
-    let made = catch_unwind(AssertUnwindSafe(|| {
-        redb::Builder::new().set_cache_size(cache).create_file(file)
-    }))
-    .map_err(|panic| error::panic_text(panic.as_ref()))
-    .and_then(|made| made.map_err(|error| error.to_string()))
-    .map_err(|reason| OpenError::Io {
-        path: path.into(),
-        reason,
-    })
-    .and_then(|database| migrations::found(&database, path).map(|()| database));
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&fresh).map_err(fail)?;
+    let made = catch_unwind(AssertUnwindSafe(|| redb::Builder::new().set_cache_size(cache).create_file(file)))
+        .map_err(|panic| error::panic_text(panic.as_ref()))
+        .and_then(|made| made.map_err(|error| error.to_string()))
+        .map_err(|reason| OpenError::Io { path: path.into(), reason })
+        .and_then(|database| migrations::found(&database, path).map(|()| database));
     let placed = made.and_then(|database| match std::fs::hard_link(&fresh, path) {
         Ok(()) => Ok(Some(database)),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(None),
         // Some file systems have no links; there the first start of two processes at once is not guarded.
-        Err(_) => std::fs::rename(&fresh, path)
-            .map(|()| Some(database))
-            .map_err(fail),
+        Err(_) => std::fs::rename(&fresh, path).map(|()| Some(database)).map_err(fail),
     });
     // Gone already after a rename.
     let _ = std::fs::remove_file(&fresh);
     if matches!(placed, Ok(Some(_))) {
         // The name must be as durable as what is in the file.
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(fail)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)?;
     }
     placed
 }
@@ -172,11 +123,7 @@ fn make_folder(path: &Path) -> Result<(), OpenError> {
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
         return Ok(());
     };
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| error::of_io(folder, &error))
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| error::of_io(folder, &error))
 }
 
 fn private(path: &Path) -> std::io::Result<()> {

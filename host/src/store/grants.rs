@@ -41,18 +41,12 @@ impl Reading<'_> {
 
     /// The digest that the plugin's grants were given to, in hex.
     pub fn grants_digest(&self, plugin: &str) -> Result<Option<String>, StoreError> {
-        Ok(self
-            .view(DIGESTS)?
-            .get(plugin)?
-            .map(|digest| digest.value().to_string()))
+        Ok(self.view(DIGESTS)?.get(plugin)?.map(|digest| digest.value().to_string()))
     }
 
     /// The digest of the last version of a plugin file that worked, in hex. Its bytes are kept elsewhere.
     pub fn last_good(&self, file: &str) -> Result<Option<String>, StoreError> {
-        Ok(self
-            .view(LAST_GOOD)?
-            .get(file)?
-            .map(|digest| digest.value().to_string()))
+        Ok(self.view(LAST_GOOD)?.get(file)?.map(|digest| digest.value().to_string()))
     }
 
     /// All of them, by file name.

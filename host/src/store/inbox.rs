@@ -17,10 +17,8 @@ use crate::message::{Inbound, Timestamp};
 pub(super) const INBOX: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("inbox");
 /// The same key. Apart from the message, because it changes with each round and a message can have megabytes.
 pub(super) const TURNS: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("inbox.turns");
-pub(super) const SEEN: Aging = Aging {
-    records: TableDefinition::new("inbox.seen"),
-    by_time: TableDefinition::new("inbox.seen.by-time"),
-};
+pub(super) const SEEN: Aging =
+    Aging { records: TableDefinition::new("inbox.seen"), by_time: TableDefinition::new("inbox.seen.by-time") };
 
 /// The place of a message in the inbox.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -89,11 +87,7 @@ impl Reading<'_> {
     pub fn inbox_next(&self, instance: &str, conversation: &str) -> Result<Option<InboxEntry>, StoreError> {
         let first = queues::first::<Waiting>(self, INBOX, instance, conversation)?;
         first.map_or(Ok(None), |(number, waiting)| {
-            let key = InboxKey {
-                instance: instance.into(),
-                conversation: conversation.into(),
-                number,
-            };
+            let key = InboxKey { instance: instance.into(), conversation: conversation.into(), number };
             Ok(Some(self.entry(key, waiting)?))
         })
     }
@@ -101,19 +95,12 @@ impl Reading<'_> {
     /// A message that is in the queue.
     pub fn inbox_entry(&self, key: &InboxKey) -> Result<Option<InboxEntry>, StoreError> {
         let waiting: Option<Waiting> = self.record(INBOX, key.parts())?;
-        waiting
-            .map(|waiting| self.entry(key.clone(), waiting))
-            .transpose()
+        waiting.map(|waiting| self.entry(key.clone(), waiting)).transpose()
     }
 
     fn entry(&self, key: InboxKey, waiting: Waiting) -> Result<InboxEntry, StoreError> {
         let turn = self.turn(&key)?;
-        Ok(InboxEntry {
-            key,
-            inbound: waiting.inbound,
-            accepted: waiting.accepted,
-            turn,
-        })
+        Ok(InboxEntry { key, inbound: waiting.inbound, accepted: waiting.accepted, turn })
     }
 
     /// How many messages of a conversation are not finished, counted up to `most`.
@@ -134,16 +121,8 @@ impl Reading<'_> {
     /// All turns that were begun and not finished.
     pub fn turns_running(&self) -> Result<Vec<(InboxKey, Turn)>, StoreError> {
         queues::all(self, TURNS, None, usize::MAX).map(|all| {
-            let with_key = |((instance, conversation, number), turn)| {
-                (
-                    InboxKey {
-                        instance,
-                        conversation,
-                        number,
-                    },
-                    turn,
-                )
-            };
+            let with_key =
+                |((instance, conversation, number), turn)| (InboxKey { instance, conversation, number }, turn);
             all.into_iter().map(with_key).collect()
         })
     }
@@ -156,20 +135,9 @@ impl Writing<'_> {
             return Ok(Accepted::Duplicate);
         }
         let number = self.next_number()?;
-        let key = InboxKey {
-            instance: inbound.instance.clone(),
-            conversation: inbound.conversation.clone(),
-            number,
-        };
+        let key = InboxKey { instance: inbound.instance.clone(), conversation: inbound.conversation.clone(), number };
         SEEN.put(self, &inbound.instance, &inbound.id, &[], at)?;
-        self.put(
-            INBOX,
-            key.parts(),
-            &Waiting {
-                inbound: inbound.clone(),
-                accepted: at,
-            },
-        )?;
+        self.put(INBOX, key.parts(), &Waiting { inbound: inbound.clone(), accepted: at })?;
         Ok(Accepted::New(key))
     }
 
@@ -177,10 +145,7 @@ impl Writing<'_> {
     pub fn turn_set(&mut self, key: &InboxKey, turn: &Turn) -> Result<(), StoreError> {
         if self.view(INBOX)?.get(key.parts())?.is_none() {
             let id = format!("{} of {} in {}", key.number, key.conversation, key.instance);
-            return Err(StoreError::NotFound {
-                what: "inbox entry",
-                id,
-            });
+            return Err(StoreError::NotFound { what: "inbox entry", id });
         }
         self.put(TURNS, key.parts(), turn)
     }

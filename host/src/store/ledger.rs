@@ -111,19 +111,9 @@ fn link(before: &[u8; 32], number: u64, line: &[u8]) -> [u8; 32] {
 impl Reading<'_> {
     /// Lines with a number below `before`, the newest first. A page may have fewer than `limit`, or none, when few fit:
     /// go on until its `before` is `None`.
-    pub fn ledger(
-        &self,
-        filter: &LedgerFilter,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<LedgerPage, StoreError> {
+    pub fn ledger(&self, filter: &LedgerFilter, before: Option<u64>, limit: usize) -> Result<LedgerPage, StoreError> {
         let mut page = LedgerPage::default();
-        for (seen, entry) in self
-            .view(LEDGER)?
-            .range(..before.unwrap_or(u64::MAX))?
-            .rev()
-            .enumerate()
-        {
+        for (seen, entry) in self.view(LEDGER)?.range(..before.unwrap_or(u64::MAX))?.rev().enumerate() {
             let (number, value) = entry?;
             if page.lines.len() >= limit || seen >= SCAN_MOST {
                 page.before = Some(number.value().saturating_add(1));
@@ -172,10 +162,7 @@ impl Writing<'_> {
         let (last, before) = chain.get(END)?.map_or((0, [0; 32]), |end| end.value());
         let number = last.saturating_add(1);
         let bytes = match line.what.char_indices().nth(WHAT_MOST) {
-            Some(_) => encode(&LedgerLine {
-                what: line.what.chars().take(WHAT_MOST).collect(),
-                ..line.clone()
-            })?,
+            Some(_) => encode(&LedgerLine { what: line.what.chars().take(WHAT_MOST).collect(), ..line.clone() })?,
             None => encode(line)?,
         };
         let hash = link(&before, number, &bytes);

@@ -86,10 +86,7 @@ impl Reading<'_> {
     ) -> Result<Found, StoreError> {
         let wanted = words.to_lowercase();
         if wanted.is_empty() {
-            return Ok(Found {
-                hits: Vec::new(),
-                complete: true,
-            });
+            return Ok(Found { hits: Vec::new(), complete: true });
         }
         let mut found = Found::default();
         let mut left = SEARCH_MOST;
@@ -109,13 +106,7 @@ impl Reading<'_> {
                     left = left.saturating_sub(1);
                     let Stored { cursor, message } = stored(entry?)?;
                     if let Some(excerpt) = excerpt(&message.text(), &wanted) {
-                        let hit = Hit {
-                            session: id.into(),
-                            cursor,
-                            role: message.role,
-                            at: message.at,
-                            excerpt,
-                        };
+                        let hit = Hit { session: id.into(), cursor, role: message.role, at: message.at, excerpt };
                         found.hits.push(hit);
                     }
                 }
@@ -149,21 +140,14 @@ impl Writing<'_> {
 }
 
 pub(super) fn delete_all(tx: &mut Writing<'_>, session: &str) -> Result<(), StoreError> {
-    tx.table(MESSAGES)?
-        .retain_in((session, 0)..=(session, u64::MAX), |_, _| false)?;
+    tx.table(MESSAGES)?.retain_in((session, 0)..=(session, u64::MAX), |_, _| false)?;
     Ok(())
 }
 
-type Entry<'a> = (
-    redb::AccessGuard<'a, (&'static str, u64)>,
-    redb::AccessGuard<'a, &'static [u8]>,
-);
+type Entry<'a> = (redb::AccessGuard<'a, (&'static str, u64)>, redb::AccessGuard<'a, &'static [u8]>);
 
 fn stored((key, bytes): Entry<'_>) -> Result<Stored, StoreError> {
-    Ok(Stored {
-        cursor: key.value().1,
-        message: decode("messages", bytes.value())?,
-    })
+    Ok(Stored { cursor: key.value().1, message: decode("messages", bytes.value())? })
 }
 
 /// The words around the first place where it stands. Lower case can have another length, so places are counted in
@@ -172,17 +156,9 @@ fn excerpt(text: &str, wanted: &str) -> Option<String> {
     let lower = text.to_lowercase();
     let (before, _) = lower.split_once(wanted)?;
     let place = before.chars().count();
-    let shown = if lower.chars().count() == text.chars().count() {
-        text
-    } else {
-        &lower
-    };
+    let shown = if lower.chars().count() == text.chars().count() { text } else { &lower };
     let from = place.saturating_sub(EXCERPT);
-    let many = wanted
-        .chars()
-        .count()
-        .saturating_add(EXCERPT)
-        .saturating_add(place.saturating_sub(from));
+    let many = wanted.chars().count().saturating_add(EXCERPT).saturating_add(place.saturating_sub(from));
     let words: String = shown.chars().skip(from).take(many).collect();
     Some(words.split_whitespace().collect::<Vec<_>>().join(" "))
 }
@@ -193,10 +169,7 @@ mod tests {
 
     #[test]
     fn an_excerpt_shows_the_words_around_as_they_were_written() {
-        assert_eq!(
-            excerpt("The BLUE  Lamp\nis here", "blue  lamp"),
-            Some("The BLUE Lamp is here".into())
-        );
+        assert_eq!(excerpt("The BLUE  Lamp\nis here", "blue  lamp"), Some("The BLUE Lamp is here".into()));
         assert_eq!(excerpt("The blue lamp", "red"), None);
     }
 

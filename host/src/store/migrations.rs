@@ -48,25 +48,13 @@ fn migrate(database: &Database, path: &Path, first: u64, steps: &[Step]) -> Resu
     let known = first.saturating_add(u64::try_from(steps.len()).unwrap_or(u64::MAX));
     let found = format(database, path)?;
     if found > known {
-        return Err(OpenError::Newer {
-            path: path.into(),
-            found,
-            known,
-        });
+        return Err(OpenError::Newer { path: path.into(), found, known });
     }
-    let stopped = |reason: String| OpenError::Migration {
-        path: path.into(),
-        found,
-        known,
-        reason,
-    };
+    let stopped = |reason: String| OpenError::Migration { path: path.into(), found, known, reason };
     if found == known {
         return Ok(());
     }
-    let Some(done) = found
-        .checked_sub(first)
-        .and_then(|done| usize::try_from(done).ok())
-    else {
+    let Some(done) = found.checked_sub(first).and_then(|done| usize::try_from(done).ok()) else {
         return Err(stopped("that format is too old".into()));
     };
     keep_copy(path, found).map_err(|error| stopped(format!("it could not be copied first: {error}")))?;
@@ -107,14 +95,8 @@ fn keep_copy(path: &Path, found: u64) -> std::io::Result<()> {
 
 fn tables_missing(database: &Database) -> Result<bool, StoreError> {
     super::guarded(|| {
-        let there: Vec<String> = database
-            .begin_read()?
-            .list_tables()?
-            .map(|table| table.name().to_string())
-            .collect();
-        Ok(table_names()
-            .iter()
-            .any(|table| !there.iter().any(|name| name == table)))
+        let there: Vec<String> = database.begin_read()?.list_tables()?.map(|table| table.name().to_string()).collect();
+        Ok(table_names().iter().any(|table| !there.iter().any(|name| name == table)))
     })
 }
 
@@ -133,14 +115,8 @@ fn write(
 fn failed(path: &Path, error: StoreError) -> OpenError {
     match error {
         StoreError::Full => OpenError::Full { path: path.into() },
-        StoreError::Corrupt(reason) => OpenError::Corrupt {
-            path: path.into(),
-            reason,
-        },
-        other => OpenError::Io {
-            path: path.into(),
-            reason: other.to_string(),
-        },
+        StoreError::Corrupt(reason) => OpenError::Corrupt { path: path.into(), reason },
+        other => OpenError::Io { path: path.into(), reason: other.to_string() },
     }
 }
 
@@ -237,11 +213,7 @@ mod tests {
     fn names(database: &Database) -> Vec<String> {
         let transaction = database.begin_read().unwrap();
         let table = transaction.open_table(NAMES_AT).unwrap();
-        table
-            .iter()
-            .unwrap()
-            .map(|entry| entry.unwrap().1.value().to_string())
-            .collect()
+        table.iter().unwrap().map(|entry| entry.unwrap().1.value().to_string()).collect()
     }
 
     #[test]
@@ -259,16 +231,7 @@ mod tests {
         let copy = Database::open(path.with_file_name("store.redb.format-0")).unwrap();
         assert_eq!(format(&copy, &path).unwrap(), 0);
         let transaction = copy.begin_read().unwrap();
-        assert_eq!(
-            transaction
-                .open_table(NAMES)
-                .unwrap()
-                .get("ann")
-                .unwrap()
-                .unwrap()
-                .value(),
-            "Ann"
-        );
+        assert_eq!(transaction.open_table(NAMES).unwrap().get("ann").unwrap().unwrap().value(), "Ann");
         // Nothing is left to do the next time.
         migrate(&database, &path, 0, &[add_times, drop_old]).unwrap();
     }
@@ -278,17 +241,7 @@ mod tests {
         let (_folder, path) = early();
         let database = Database::open(&path).unwrap();
         let error = migrate(&database, &path, 0, &[add_times, stumble]).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                OpenError::Migration {
-                    found: 0,
-                    known: 2,
-                    ..
-                }
-            ),
-            "{error:?}"
-        );
+        assert!(matches!(error, OpenError::Migration { found: 0, known: 2, .. }), "{error:?}");
         assert_eq!(format(&database, &path).unwrap(), 1);
         migrate(&database, &path, 0, &[add_times, drop_old]).unwrap();
         assert_eq!(format(&database, &path).unwrap(), 2);
@@ -300,17 +253,7 @@ mod tests {
         let (_folder, path) = early();
         let database = Database::open(&path).unwrap();
         let error = run(&database, &path).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                OpenError::Migration {
-                    found: 0,
-                    known: FORMAT,
-                    ..
-                }
-            ),
-            "{error:?}"
-        );
+        assert!(matches!(error, OpenError::Migration { found: 0, known: FORMAT, .. }), "{error:?}");
     }
 
     #[test]

@@ -16,19 +16,14 @@ use crate::message::{Delivery, DeliveryContent, Timestamp};
 
 pub(super) const OUTBOX: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("outbox");
 /// The same key. Apart from the delivery, because it changes and a delivery can have megabytes.
-pub(super) const ATTEMPTS: TableDefinition<(&str, &str, u64), &[u8]> =
-    TableDefinition::new("outbox.attempts");
+pub(super) const ATTEMPTS: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("outbox.attempts");
 /// Instance and id to conversation and number, while it is queued.
 pub(super) const PLACES: TableDefinition<(&str, &str), (&str, u64)> = TableDefinition::new("outbox.places");
-pub(super) const SEEN: Aging = Aging {
-    records: TableDefinition::new("outbox.seen"),
-    by_time: TableDefinition::new("outbox.seen.by-time"),
-};
+pub(super) const SEEN: Aging =
+    Aging { records: TableDefinition::new("outbox.seen"), by_time: TableDefinition::new("outbox.seen.by-time") };
 /// Instance and turn to the receipt.
-pub(super) const RECEIPTS: Aging = Aging {
-    records: TableDefinition::new("receipts"),
-    by_time: TableDefinition::new("receipts.by-time"),
-};
+pub(super) const RECEIPTS: Aging =
+    Aging { records: TableDefinition::new("receipts"), by_time: TableDefinition::new("receipts.by-time") };
 pub(super) const UNDELIVERED: TableDefinition<u64, &[u8]> = TableDefinition::new("outbox.undelivered");
 
 /// This many undelivered ones are kept for people to look at.
@@ -116,9 +111,7 @@ impl Reading<'_> {
     pub fn outbox_next(&self, instance: &str, conversation: &str) -> Result<Option<Queued>, StoreError> {
         let first = queues::first::<Waiting>(self, OUTBOX, instance, conversation)?;
         first.map_or(Ok(None), |(number, waiting)| {
-            Ok(Some(
-                self.with_attempts((instance, conversation, number), waiting)?,
-            ))
+            Ok(Some(self.with_attempts((instance, conversation, number), waiting)?))
         })
     }
 
@@ -128,9 +121,7 @@ impl Reading<'_> {
             return Ok(None);
         };
         let waiting: Option<Waiting> = self.record(OUTBOX, place.parts())?;
-        waiting
-            .map(|waiting| self.with_attempts(place.parts(), waiting))
-            .transpose()
+        waiting.map(|waiting| self.with_attempts(place.parts(), waiting)).transpose()
     }
 
     /// Instance and conversation of everything that is queued.
@@ -171,9 +162,7 @@ impl Reading<'_> {
     /// The receipt of a turn's last delivery.
     pub fn receipt(&self, instance: &str, turn: &str) -> Result<Option<String>, StoreError> {
         let bytes = RECEIPTS.get(self, instance, turn)?;
-        bytes
-            .map(|bytes| String::from_utf8(bytes).map_err(|error| StoreError::Corrupt(error.to_string())))
-            .transpose()
+        bytes.map(|bytes| String::from_utf8(bytes).map_err(|error| StoreError::Corrupt(error.to_string()))).transpose()
     }
 
     fn outbox_place(&self, instance: &str, id: &str) -> Result<Option<Place>, StoreError> {
@@ -181,21 +170,13 @@ impl Reading<'_> {
         let place = places.get((instance, id))?;
         Ok(place.map(|place| {
             let (conversation, number) = place.value();
-            Place {
-                instance: instance.into(),
-                conversation: conversation.into(),
-                number,
-            }
+            Place { instance: instance.into(), conversation: conversation.into(), number }
         }))
     }
 
     fn with_attempts(&self, key: (&str, &str, u64), waiting: Waiting) -> Result<Queued, StoreError> {
         let attempts = self.record(ATTEMPTS, key)?.unwrap_or_default();
-        Ok(Queued {
-            delivery: waiting.delivery,
-            queued: waiting.queued,
-            attempts,
-        })
+        Ok(Queued { delivery: waiting.delivery, queued: waiting.queued, attempts })
     }
 }
 
@@ -209,15 +190,8 @@ impl Writing<'_> {
         let number = self.next_number()?;
         SEEN.put(self, instance, id, &[], at)?;
         self.set(PLACES, (instance, id), (delivery.conversation.as_str(), number))?;
-        let waiting = Waiting {
-            delivery: delivery.clone(),
-            queued: at,
-        };
-        self.put(
-            OUTBOX,
-            (instance, delivery.conversation.as_str(), number),
-            &waiting,
-        )?;
+        let waiting = Waiting { delivery: delivery.clone(), queued: at };
+        self.put(OUTBOX, (instance, delivery.conversation.as_str(), number), &waiting)?;
         Ok(true)
     }
 
@@ -239,13 +213,7 @@ impl Writing<'_> {
     }
 
     /// An attempt failed; the next one not before `next`. Returns how often it failed, 0 when it is not queued.
-    pub fn outbox_failed(
-        &mut self,
-        instance: &str,
-        id: &str,
-        error: &str,
-        next: Timestamp,
-    ) -> Result<u32, StoreError> {
+    pub fn outbox_failed(&mut self, instance: &str, id: &str, error: &str, next: Timestamp) -> Result<u32, StoreError> {
         let changed = self.outbox_attempts(instance, id, |attempts| {
             attempts.failed = attempts.failed.saturating_add(1);
             attempts.next = next;
@@ -271,17 +239,8 @@ impl Writing<'_> {
     }
 
     /// It can't be delivered: out of the queue, into the list of what was given up. Whether it was queued.
-    pub fn outbox_give_up(
-        &mut self,
-        instance: &str,
-        id: &str,
-        error: &str,
-        at: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let Some(Queued {
-            delivery, attempts, ..
-        }) = self.outbox_entry(instance, id)?
-        else {
+    pub fn outbox_give_up(&mut self, instance: &str, id: &str, error: &str, at: Timestamp) -> Result<bool, StoreError> {
+        let Some(Queued { delivery, attempts, .. }) = self.outbox_entry(instance, id)? else {
             return Ok(false);
         };
         self.outbox_take(instance, id)?;
@@ -307,13 +266,7 @@ impl Writing<'_> {
     }
 
     /// Keeps a receipt for the later deliveries of a turn, over a restart too.
-    pub fn receipt_set(
-        &mut self,
-        instance: &str,
-        turn: &str,
-        receipt: &str,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
+    pub fn receipt_set(&mut self, instance: &str, turn: &str, receipt: &str, at: Timestamp) -> Result<(), StoreError> {
         RECEIPTS.put(self, instance, turn, receipt.as_bytes(), at)
     }
 

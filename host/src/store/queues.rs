@@ -20,17 +20,12 @@ pub(super) fn first<T: DeserializeOwned>(
     conversation: &str,
 ) -> Result<Option<(u64, T)>, StoreError> {
     let view = tx.view(table)?;
-    let first = view
-        .range((instance, conversation, 0)..=(instance, conversation, u64::MAX))?
-        .next();
+    let first = view.range((instance, conversation, 0)..=(instance, conversation, u64::MAX))?.next();
     let Some(entry) = first else {
         return Ok(None);
     };
     let (key, bytes) = entry?;
-    Ok(Some((
-        key.value().2,
-        decode(redb::TableHandle::name(&table), bytes.value())?,
-    )))
+    Ok(Some((key.value().2, decode(redb::TableHandle::name(&table), bytes.value())?)))
 }
 
 /// How many a conversation has, counted up to `most`.
@@ -42,10 +37,7 @@ pub(super) fn count(
     most: usize,
 ) -> Result<usize, StoreError> {
     let view = tx.view(table)?;
-    Ok(view
-        .range((instance, conversation, 0)..=(instance, conversation, u64::MAX))?
-        .take(most)
-        .count())
+    Ok(view.range((instance, conversation, 0)..=(instance, conversation, u64::MAX))?.take(most).count())
 }
 
 /// The conversations that have any: one look-up for each, however long the queues are.
@@ -54,9 +46,7 @@ pub(super) fn conversations(tx: &Reading<'_>, table: Queues) -> Result<Vec<(Stri
     let view = tx.view(table)?;
     let mut found: Vec<(String, String)> = Vec::new();
     loop {
-        let after = found
-            .last()
-            .map(|(instance, conversation)| (instance.as_str(), conversation.as_str(), u64::MAX));
+        let after = found.last().map(|(instance, conversation)| (instance.as_str(), conversation.as_str(), u64::MAX));
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let next = view.range::<(&str, &str, u64)>((from, Bound::Unbounded))?.next();
         let Some(entry) = next else {
@@ -88,10 +78,7 @@ pub(super) fn all<T: DeserializeOwned>(
         if found.len() >= limit || instance.is_some_and(|instance| instance != of) {
             break;
         }
-        found.push((
-            (of.into(), conversation.into(), number),
-            decode(redb::TableHandle::name(&table), bytes.value())?,
-        ));
+        found.push(((of.into(), conversation.into(), number), decode(redb::TableHandle::name(&table), bytes.value())?));
     }
     Ok(found)
 }

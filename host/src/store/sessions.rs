@@ -15,8 +15,7 @@ pub(super) const SESSIONS: TableDefinition<&str, &[u8]> = TableDefinition::new("
 /// Instance and conversation to the session that is current there.
 pub(super) const CURRENT: TableDefinition<(&str, &str), &str> = TableDefinition::new("sessions.current");
 pub(super) const BY_TIME: TableDefinition<(u64, &str), ()> = TableDefinition::new("sessions.by-time");
-pub(super) const BY_INSTANCE: TableDefinition<(&str, u64, &str), ()> =
-    TableDefinition::new("sessions.by-instance");
+pub(super) const BY_INSTANCE: TableDefinition<(&str, u64, &str), ()> = TableDefinition::new("sessions.by-instance");
 
 /// What is known of a session, without its messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,19 +89,13 @@ impl Reading<'_> {
 
     /// The session that the conversation is in.
     pub fn session_current(&self, instance: &str, conversation: &str) -> Result<Option<Session>, StoreError> {
-        let id = self
-            .view(CURRENT)?
-            .get((instance, conversation))?
-            .map(|id| id.value().to_string());
+        let id = self.view(CURRENT)?.get((instance, conversation))?.map(|id| id.value().to_string());
         id.map_or(Ok(None), |id| self.session(&id))
     }
 
     /// A session by its id or the beginning of it; an error when there is none or more than one.
     pub fn session_find(&self, prefix: &str) -> Result<Session, StoreError> {
-        let missing = || StoreError::NotFound {
-            what: "session",
-            id: prefix.into(),
-        };
+        let missing = || StoreError::NotFound { what: "session", id: prefix.into() };
         if prefix.is_empty() {
             return Err(missing());
         }
@@ -116,10 +109,7 @@ impl Reading<'_> {
             && let Some(next) = fitting.next()
             && next?.0.value().starts_with(prefix)
         {
-            return Err(StoreError::Ambiguous {
-                what: "session",
-                prefix: prefix.into(),
-            });
+            return Err(StoreError::Ambiguous { what: "session", prefix: prefix.into() });
         }
         decode("sessions", bytes.value())
     }
@@ -134,9 +124,7 @@ impl Reading<'_> {
     ) -> Result<Vec<Session>, StoreError> {
         let end = before.unwrap_or(u64::MAX);
         let mut ids: Vec<(u64, String)> = Vec::new();
-        let full = |ids: &[(u64, String)], at: u64| {
-            ids.len() >= limit && ids.last().is_some_and(|last| last.0 != at)
-        };
+        let full = |ids: &[(u64, String)], at: u64| ids.len() >= limit && ids.last().is_some_and(|last| last.0 != at);
         if let Some(instance) = instance {
             let view = self.view(BY_INSTANCE)?;
             for entry in view.range((instance, 0, "")..(instance, end, ""))?.rev() {
@@ -174,10 +162,7 @@ impl Reading<'_> {
     }
 
     pub(super) fn session_or_missing(&self, id: &str) -> Result<Session, StoreError> {
-        self.session(id)?.ok_or_else(|| StoreError::NotFound {
-            what: "session",
-            id: id.into(),
-        })
+        self.session(id)?.ok_or_else(|| StoreError::NotFound { what: "session", id: id.into() })
     }
 }
 
@@ -185,11 +170,7 @@ impl Writing<'_> {
     /// Stores a new session and makes it its conversation's current one; the one before stays in the lists.
     pub fn session_start(&mut self, session: &Session) -> Result<(), StoreError> {
         self.session_store(session, None)?;
-        self.set(
-            CURRENT,
-            (session.instance.as_str(), session.conversation.as_str()),
-            session.id.as_str(),
-        )
+        self.set(CURRENT, (session.instance.as_str(), session.conversation.as_str()), session.id.as_str())
     }
 
     /// The current session of the conversation, made when there is none.
@@ -210,22 +191,11 @@ impl Writing<'_> {
 
     /// Changes what is known of a session: title, model, allowed tools, compaction, usage. Its id, conversation and
     /// messages stay.
-    pub fn session_change(
-        &mut self,
-        id: &str,
-        change: impl FnOnce(&mut Session),
-    ) -> Result<Session, StoreError> {
+    pub fn session_change(&mut self, id: &str, change: impl FnOnce(&mut Session)) -> Result<Session, StoreError> {
         let before = self.session_or_missing(id)?;
         let mut after = before.clone();
         change(&mut after);
-        let Session {
-            id,
-            instance,
-            conversation,
-            created,
-            last,
-            ..
-        } = &before;
+        let Session { id, instance, conversation, created, last, .. } = &before;
         after.id.clone_from(id);
         after.instance.clone_from(instance);
         after.conversation.clone_from(conversation);
@@ -247,9 +217,7 @@ impl Writing<'_> {
         self.unset(BY_INSTANCE, (session.instance.as_str(), session.updated, id))?;
         let mut current = self.table(CURRENT)?;
         let conversation = (session.instance.as_str(), session.conversation.as_str());
-        let is_current = current
-            .get(conversation)?
-            .is_some_and(|current| current.value() == id);
+        let is_current = current.get(conversation)?.is_some_and(|current| current.value() == id);
         if is_current {
             current.remove(conversation)?;
         }
@@ -260,11 +228,7 @@ impl Writing<'_> {
     }
 
     /// Writes the record and moves it in the indexes; `listed` is the time that it is listed under now.
-    pub(super) fn session_store(
-        &mut self,
-        session: &Session,
-        listed: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
+    pub(super) fn session_store(&mut self, session: &Session, listed: Option<Timestamp>) -> Result<(), StoreError> {
         let (id, instance) = (session.id.as_str(), session.instance.as_str());
         self.put(SESSIONS, id, session)?;
         if listed == Some(session.updated) {

@@ -22,10 +22,7 @@ fn size(key: &str, value: &[u8]) -> u64 {
 impl Reading<'_> {
     /// The value of a key.
     pub fn state_get(&self, instance: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self
-            .view(STATE)?
-            .get((instance, key))?
-            .map(|value| value.value().to_vec()))
+        Ok(self.view(STATE)?.get((instance, key))?.map(|value| value.value().to_vec()))
     }
 
     /// Keys with `prefix` after `after`, in byte order, at most `limit`.
@@ -72,10 +69,7 @@ impl Writing<'_> {
         for (key, value) in expected {
             let stored = view.get((instance, key.as_str()))?;
             if stored.as_ref().map(|stored| stored.value()) != value.as_deref() {
-                return Err(StoreError::Conflict {
-                    instance: instance.into(),
-                    key: key.clone(),
-                });
+                return Err(StoreError::Conflict { instance: instance.into(), key: key.clone() });
             }
         }
         for (key, value) in set {
@@ -85,11 +79,7 @@ impl Writing<'_> {
         }
         drop(view);
         if after > STATE_MOST && after > before {
-            return Err(StoreError::TooLarge {
-                instance: instance.into(),
-                size: after,
-                most: STATE_MOST,
-            });
+            return Err(StoreError::TooLarge { instance: instance.into(), size: after, most: STATE_MOST });
         }
         if set.is_empty() {
             return Ok(());

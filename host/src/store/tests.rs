@@ -24,10 +24,7 @@ pub(super) fn file_in(folder: &TempDir) -> PathBuf {
 
 /// Waits for a write on a thread without a runtime.
 pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
 pub(super) fn write<T: Send + 'static>(
@@ -38,21 +35,11 @@ pub(super) fn write<T: Send + 'static>(
 }
 
 pub(super) fn ann() -> Sender {
-    Sender {
-        id: "u1".into(),
-        name: "Ann".into(),
-    }
+    Sender { id: "u1".into(), name: "Ann".into() }
 }
 
 pub(super) fn said(text: impl Into<String>, at: u64) -> Message {
-    Message {
-        role: Role::User,
-        parts: vec![Body::Text(text.into()).into()],
-        at,
-        turn: None,
-        model: None,
-        usage: None,
-    }
+    Message { role: Role::User, parts: vec![Body::Text(text.into()).into()], at, turn: None, model: None, usage: None }
 }
 
 pub(super) fn texts(store: &Store, session: &str) -> Vec<String> {
@@ -62,8 +49,5 @@ pub(super) fn texts(store: &Store, session: &str) -> Vec<String> {
 
 /// A session with a fixed id.
 pub(super) fn session(id: &str, conversation: &str, at: u64) -> Session {
-    Session {
-        id: id.into(),
-        ..Session::new("web", conversation, ann(), at)
-    }
+    Session { id: id.into(), ..Session::new("web", conversation, ann(), at) }
 }

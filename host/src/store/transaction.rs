@@ -8,8 +8,8 @@ use std::borrow::Borrow;
 use std::ops::{Deref, RangeBounds};
 
 use redb::{
-    AccessGuard, Key, Range, ReadOnlyTable, ReadTransaction, ReadableTable as _, Table, TableDefinition,
-    Value, WriteTransaction,
+    AccessGuard, Key, Range, ReadOnlyTable, ReadTransaction, ReadableTable as _, Table, TableDefinition, Value,
+    WriteTransaction,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -54,10 +54,7 @@ pub(super) enum View<'a, K: Key + 'static, V: Value + 'static> {
 }
 
 impl<K: Key + 'static, V: Value + 'static> View<'_, K, V> {
-    pub(super) fn get<'k>(
-        &self,
-        key: impl Borrow<K::SelfType<'k>>,
-    ) -> Result<Option<AccessGuard<'_, V>>, StoreError> {
+    pub(super) fn get<'k>(&self, key: impl Borrow<K::SelfType<'k>>) -> Result<Option<AccessGuard<'_, V>>, StoreError> {
         Ok(match self {
             Self::Read(table) => redb::ReadableTable::get(table, key)?,
             Self::Write(table) => table.get(key)?,
@@ -101,9 +98,7 @@ pub(super) fn decode<T: DeserializeOwned>(table: &str, bytes: &[u8]) -> Result<T
 
 impl<'a> Reading<'a> {
     pub(super) fn new(transaction: &'a ReadTransaction) -> Self {
-        Self {
-            source: Source::Read(transaction),
-        }
+        Self { source: Source::Read(transaction) }
     }
 
     /// A table for reading. A second one of the same name must wait until this one is dropped.
@@ -125,9 +120,7 @@ impl<'a> Reading<'a> {
     ) -> Result<Option<T>, StoreError> {
         let view = self.view(table)?;
         let found = view.get(key)?;
-        found
-            .map(|bytes| decode(redb::TableHandle::name(&table), bytes.value()))
-            .transpose()
+        found.map(|bytes| decode(redb::TableHandle::name(&table), bytes.value())).transpose()
     }
 
     pub(super) fn meta(&self, name: &str) -> Result<Option<u64>, StoreError> {
@@ -142,13 +135,7 @@ impl<'a> Reading<'a> {
 
 impl<'a> Writing<'a> {
     pub(super) fn new(transaction: &'a WriteTransaction) -> Self {
-        Self {
-            reading: Reading {
-                source: Source::Write(transaction),
-            },
-            transaction,
-            wrote: false,
-        }
+        Self { reading: Reading { source: Source::Write(transaction) }, transaction, wrote: false }
     }
 
     /// Whether anything was written: only then a failure concerns the whole transaction.

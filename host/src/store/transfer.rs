@@ -43,13 +43,7 @@ impl Reading<'_> {
             out.write_all(b"\n").map_err(|error| written(&error))
         }
         let session = self.session_or_missing(id)?;
-        line(
-            out,
-            &Head {
-                format: FORMAT.into(),
-                session,
-            },
-        )?;
+        line(out, &Head { format: FORMAT.into(), session })?;
         let mut after = 0;
         loop {
             let page = self.messages(id, after, STEP)?;
@@ -69,20 +63,15 @@ pub fn session_import(from: impl BufRead) -> Result<Imported, StoreError> {
     let wrong = |line: usize, error: &dyn std::fmt::Display| {
         StoreError::Refused(format!("line {line} is not of an exported session: {error}"))
     };
-    let mut lines = from
-        .lines()
-        .zip(1..)
-        .filter(|(line, _)| line.as_ref().map_or(true, |line| !line.trim().is_empty()));
+    let mut lines =
+        from.lines().zip(1..).filter(|(line, _)| line.as_ref().map_or(true, |line| !line.trim().is_empty()));
     let Some((head, number)) = lines.next() else {
         return Err(wrong(1, &"there is nothing in it"));
     };
     let head = head.map_err(|error| wrong(number, &error))?;
     let Head { format, session } = serde_json::from_str(&head).map_err(|error| wrong(number, &error))?;
     if format != FORMAT {
-        return Err(wrong(
-            number,
-            &format!("its format is {format}, this version reads {FORMAT}"),
-        ));
+        return Err(wrong(number, &format!("its format is {format}, this version reads {FORMAT}")));
     }
     let mut messages: Vec<Stored> = Vec::new();
     for (line, number) in lines {
@@ -101,20 +90,13 @@ impl Writing<'_> {
         let session = Session {
             id: crate::message::new_id(),
             allowed: Vec::new(),
-            compaction: from
-                .compaction
-                .clone()
-                .filter(|compaction| compaction.upto <= count),
+            compaction: from.compaction.clone().filter(|compaction| compaction.upto <= count),
             last: count,
             ..from.clone()
         };
         self.session_store(&session, None)?;
         for (stored, cursor) in imported.messages.iter().zip(1..) {
-            self.put(
-                super::messages::MESSAGES,
-                (session.id.as_str(), cursor),
-                &stored.message,
-            )?;
+            self.put(super::messages::MESSAGES, (session.id.as_str(), cursor), &stored.message)?;
         }
         Ok(session)
     }

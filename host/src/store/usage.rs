@@ -26,18 +26,11 @@ impl Reading<'_> {
     /// Of the days that contain `from` to `to`, oldest first.
     pub fn usage(&self, from: Timestamp, to: Timestamp) -> Result<Vec<DayUsage>, StoreError> {
         let mut found = Vec::new();
-        for entry in self
-            .view(USAGE)?
-            .range((from / DAY_MS, "")..((to / DAY_MS).saturating_add(1), ""))?
-        {
+        for entry in self.view(USAGE)?.range((from / DAY_MS, "")..((to / DAY_MS).saturating_add(1), ""))? {
             let (key, bytes) = entry?;
             let (day, model) = key.value();
             let usage = decode("usage", bytes.value())?;
-            found.push(DayUsage {
-                day: day.saturating_mul(DAY_MS),
-                model: model.into(),
-                usage,
-            });
+            found.push(DayUsage { day: day.saturating_mul(DAY_MS), model: model.into(), usage });
         }
         Ok(found)
     }

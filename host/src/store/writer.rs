@@ -118,17 +118,10 @@ impl Queue {
             if waiting.urgent || waiting.closing || waiting.later >= LATER_BATCH {
                 break;
             }
-            let left = waiting
-                .since
-                .map(|since| LATER_WAIT.saturating_sub(since.elapsed()));
+            let left = waiting.since.map(|since| LATER_WAIT.saturating_sub(since.elapsed()));
             waiting = match left {
                 Some(Duration::ZERO) => break,
-                Some(left) => {
-                    self.changed
-                        .wait_timeout(waiting, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
+                Some(left) => self.changed.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
             };
         }
@@ -139,11 +132,7 @@ impl Queue {
         let batch = waiting.requests.drain(..many).collect();
         // What is left of a long queue counts as urgent: it has waited for a whole batch.
         waiting.urgent = !waiting.requests.is_empty();
-        waiting.later = if waiting.urgent {
-            waiting.later.saturating_sub(many)
-        } else {
-            0
-        };
+        waiting.later = if waiting.urgent { waiting.later.saturating_sub(many) } else { 0 };
         waiting.since = waiting.urgent.then(Instant::now);
         Some(batch)
     }
@@ -190,11 +179,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
 }
 
 fn store(shared: &Shared, mut entries: Vec<Entry>) {
-    let outcome = if entries.is_empty() {
-        Ok(())
-    } else {
-        commit(shared, &mut entries)
-    };
+    let outcome = if entries.is_empty() { Ok(()) } else { commit(shared, &mut entries) };
     for Entry { job, failed } in entries {
         job.answer(failed.map_or_else(|| outcome.clone(), Err));
     }
@@ -241,9 +226,7 @@ fn pass(shared: &Shared, entries: &mut [Entry]) -> Pass {
             Ok(Err(error)) => {
                 entry.failed = Some(error);
                 if writing.wrote() {
-                    return transaction
-                        .abort()
-                        .map_or_else(|error| Pass::Broken(error.into(), None), |()| Pass::Again);
+                    return transaction.abort().map_or_else(|error| Pass::Broken(error.into(), None), |()| Pass::Again);
                 }
             }
             Err(panic) => {
@@ -253,9 +236,7 @@ fn pass(shared: &Shared, entries: &mut [Entry]) -> Pass {
         }
     }
     if !wrote {
-        return transaction
-            .abort()
-            .map_or_else(|error| Pass::Broken(error.into(), None), |()| Pass::Stored);
+        return transaction.abort().map_or_else(|error| Pass::Broken(error.into(), None), |()| Pass::Stored);
     }
     let mut writing = Writing::new(&transaction);
     let number = match writing.batch().map(|last| last.saturating_add(1)) {
@@ -268,8 +249,5 @@ fn pass(shared: &Shared, entries: &mut [Entry]) -> Pass {
     failpoint("store.before-commit");
     let committed = transaction.commit();
     failpoint("store.after-commit");
-    committed.map_or_else(
-        |error| Pass::Broken(error.into(), Some(number)),
-        |()| Pass::Stored,
-    )
+    committed.map_or_else(|error| Pass::Broken(error.into(), Some(number)), |()| Pass::Stored)
 }

@@ -23,17 +23,13 @@ fn writes_that_come_during_a_commit_share_the_next_one() {
     write(&store, |tx| tx.session_start(&session("s", "c", 1))).unwrap();
     let before = store.read(|tx| tx.batch()).unwrap();
     let release = hold(&store);
-    let many: Vec<_> = (0..50)
-        .map(|number| store.write(move |tx| tx.message_append("s", &said(number.to_string(), 2))))
-        .collect();
+    let many: Vec<_> =
+        (0..50).map(|number| store.write(move |tx| tx.message_append("s", &said(number.to_string(), 2)))).collect();
     drop(release);
     let cursors: Vec<u64> = many.into_iter().map(|one| wait(one).unwrap()).collect();
     assert_eq!(cursors, (1..=50).collect::<Vec<u64>>());
     assert_eq!(store.read(|tx| tx.batch()).unwrap(), before + 1);
-    assert_eq!(
-        texts(&store, "s"),
-        (0..50).map(|number| number.to_string()).collect::<Vec<_>>()
-    );
+    assert_eq!(texts(&store, "s"), (0..50).map(|number| number.to_string()).collect::<Vec<_>>());
 }
 
 #[test]
@@ -58,12 +54,7 @@ fn a_change_that_fails_after_writing_takes_only_itself_out() {
     assert_eq!(wait(first), Ok(1));
     assert_eq!(wait(bad), Err(StoreError::Refused("no".into())));
     assert_eq!(wait(early), Err(StoreError::Refused("before writing".into())));
-    assert_eq!(
-        wait(panics),
-        Err(StoreError::Corrupt(
-            "called `Option::unwrap()` on a `None` value".into()
-        ))
-    );
+    assert_eq!(wait(panics), Err(StoreError::Corrupt("called `Option::unwrap()` on a `None` value".into())));
     assert_eq!(wait(last), Ok(2));
     assert_eq!(texts(&store, "s"), ["first", "last"]);
     assert_eq!(store.read(|tx| tx.batch()).unwrap(), before + 1);
@@ -76,13 +67,7 @@ fn reading_and_failing_alone_commits_nothing() {
     let before = store.read(|tx| tx.batch()).unwrap();
     assert_eq!(write(&store, |tx| tx.sessions_count()), Ok(0));
     let missing = write(&store, |tx| tx.message_append("nowhere", &said("x", 1)));
-    assert_eq!(
-        missing,
-        Err(StoreError::NotFound {
-            what: "session",
-            id: "nowhere".into()
-        })
-    );
+    assert_eq!(missing, Err(StoreError::NotFound { what: "session", id: "nowhere".into() }));
     assert_eq!(store.read(|tx| tx.batch()).unwrap(), before);
 }
 
@@ -98,14 +83,7 @@ fn a_write_happens_even_if_nobody_waits_for_it() {
 fn notes_ride_along_and_are_there_after_closing() {
     let (folder, store) = fresh();
     for at in 0..10 {
-        store
-            .write_later(move |tx| {
-                tx.ledger_append(&LedgerLine {
-                    at,
-                    ..LedgerLine::default()
-                })
-            })
-            .unwrap();
+        store.write_later(move |tx| tx.ledger_append(&LedgerLine { at, ..LedgerLine::default() })).unwrap();
     }
     store.close();
     store.close();
@@ -137,9 +115,7 @@ fn notes_alone_are_stored_without_anyone_asking() {
 fn too_many_notes_are_refused_and_writes_are_not() {
     let (_folder, store) = fresh();
     let release = hold(&store);
-    let refused = (0..10_001)
-        .filter(|_| store.write_later(|_| Ok(())) == Err(StoreError::Busy))
-        .count();
+    let refused = (0..10_001).filter(|_| store.write_later(|_| Ok(())) == Err(StoreError::Busy)).count();
     assert_eq!(refused, 1);
     let written = store.write(|tx| tx.session_start(&session("s", "c", 1)));
     drop(release);

@@ -45,19 +45,14 @@ fn tell(line: &str) {
 /// The lines that the child told; the harness writes others.
 fn told(child: &mut Child) -> impl Iterator<Item = String> + use<> {
     let out = BufReader::new(child.stdout.take().unwrap());
-    out.lines()
-        .map_while(Result::ok)
-        .filter_map(|line| line.strip_prefix('@').map(str::to_string))
+    out.lines().map_while(Result::ok).filter_map(|line| line.strip_prefix('@').map(str::to_string))
 }
 
 /// Writers that each append 1, 2, 3, … to a session of their own and tell each number when it is stored.
 #[test]
 #[ignore = "runs as the child of the tests below"]
 fn appends_until_it_is_killed() {
-    let options = Options {
-        quick_repair: std::env::var_os(PLAIN).is_none(),
-        ..Options::default()
-    };
+    let options = Options { quick_repair: std::env::var_os(PLAIN).is_none(), ..Options::default() };
     let store = Store::open(path_of_child(), options).unwrap();
     std::thread::scope(|scope| {
         for writer in 0..WRITERS {
@@ -94,11 +89,7 @@ fn appends_are_kept(failpoint: Option<&str>, acknowledged: usize, quick_repair: 
         }
     }
     let ended = child.wait().unwrap();
-    assert_eq!(
-        std::os::unix::process::ExitStatusExt::signal(&ended),
-        Some(9),
-        "{failpoint:?} {ended}"
-    );
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(9), "{failpoint:?} {ended}");
 
     let store = Store::open(&path, Options::default()).unwrap();
     for writer in 0..WRITERS {
@@ -106,14 +97,8 @@ fn appends_are_kept(failpoint: Option<&str>, acknowledged: usize, quick_repair: 
         let there = texts(&store, &format!("s{writer}"));
         let count = u64::try_from(there.len()).unwrap();
         // The one after the last that was told may have been stored without being told.
-        assert!(
-            count == told || count == told + 1,
-            "writer {writer} was told {told} and has {count}"
-        );
-        assert_eq!(
-            there,
-            (1..=count).map(|number| number.to_string()).collect::<Vec<_>>()
-        );
+        assert!(count == told || count == told + 1, "writer {writer} was told {told} and has {count}");
+        assert_eq!(there, (1..=count).map(|number| number.to_string()).collect::<Vec<_>>());
     }
     assert_eq!(store.check(), Ok(true));
     // And it goes on.
@@ -127,22 +112,14 @@ fn appends_are_kept(failpoint: Option<&str>, acknowledged: usize, quick_repair: 
 #[test]
 fn a_kill_before_a_commit_loses_nothing_that_was_acknowledged() {
     for count in [1, 2, 7] {
-        appends_are_kept(
-            Some(&format!("store.before-commit:{count}")),
-            usize::MAX,
-            count != 2,
-        );
+        appends_are_kept(Some(&format!("store.before-commit:{count}")), usize::MAX, count != 2);
     }
 }
 
 #[test]
 fn a_kill_after_a_commit_loses_nothing_that_was_acknowledged() {
     for count in [1, 2, 7] {
-        appends_are_kept(
-            Some(&format!("store.after-commit:{count}")),
-            usize::MAX,
-            count != 2,
-        );
+        appends_are_kept(Some(&format!("store.after-commit:{count}")), usize::MAX, count != 2);
     }
 }
 
@@ -185,11 +162,7 @@ fn writes_until_the_disk_is_full() {
     assert_eq!(store.read(|tx| tx.messages_count("s")), Ok(stored));
 
     setrlimit(Resource::RLIMIT_FSIZE, hard, hard).unwrap();
-    assert_eq!(
-        write(&store, |tx| tx
-            .message_append("s", &said("there is room again", 3))),
-        Ok(stored + 1)
-    );
+    assert_eq!(write(&store, |tx| tx.message_append("s", &said("there is room again", 3))), Ok(stored + 1));
     assert_eq!(store.check(), Ok(true));
     store.close();
     let store = Store::open(&path, Options::default()).unwrap();

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::*;
 use crate::message::{
-    Approval, Attachment, Content, Decision, Delivery, DeliveryContent, Extension, Inbound, Media, Part,
-    Replay, ToolCall, ToolOutcome, Usage,
+    Approval, Attachment, Content, Decision, Delivery, DeliveryContent, Extension, Inbound, Media, Part, Replay,
+    ToolCall, ToolOutcome, Usage,
 };
 
 const DAY: u64 = 24 * 60 * 60 * 1_000;
@@ -23,10 +23,7 @@ fn ids(sessions: &[Session]) -> Vec<&str> {
 fn a_conversation_has_one_current_session_and_the_old_ones_stay_listed() {
     let (_folder, store) = fresh();
     let first = write(&store, |tx| tx.session_ensure("web", "c", &ann(), 1)).unwrap();
-    assert_eq!(
-        write(&store, |tx| tx.session_ensure("web", "c", &ann(), 5)),
-        Ok(first.clone())
-    );
+    assert_eq!(write(&store, |tx| tx.session_ensure("web", "c", &ann(), 5)), Ok(first.clone()));
     let second = session("second", "c", 2);
     let started = second.clone();
     write(&store, move |tx| tx.session_start(&started)).unwrap();
@@ -37,10 +34,7 @@ fn a_conversation_has_one_current_session_and_the_old_ones_stay_listed() {
             assert_eq!(tx.session_current("other", "c")?, None);
             assert_eq!(tx.session(&first.id)?, Some(first.clone()));
             assert_eq!(tx.sessions(None, None, 10)?, [second.clone(), first.clone()]);
-            assert_eq!(
-                tx.sessions(Some("web"), None, 10)?,
-                [second.clone(), first.clone()]
-            );
+            assert_eq!(tx.sessions(Some("web"), None, 10)?, [second.clone(), first.clone()]);
             assert_eq!(tx.sessions(Some("other"), None, 10)?, []);
             Ok(())
         })
@@ -54,10 +48,7 @@ fn pages_of_sessions_skip_nobody_even_with_equal_times() {
         for (id, at) in [("a", 1), ("b", 2), ("c", 2), ("d", 2), ("e", 3)] {
             tx.session_start(&session(id, id, at))?;
         }
-        tx.session_start(&Session {
-            instance: "console".into(),
-            ..session("z", "z", 9)
-        })
+        tx.session_start(&Session { instance: "console".into(), ..session("z", "z", 9) })
     })
     .unwrap();
     for instance in [Some("web"), None] {
@@ -68,10 +59,7 @@ fn pages_of_sessions_skip_nobody_even_with_equal_times() {
         assert_eq!(ids(&page(None, 0)), <[&str; 0]>::default());
     }
     assert_eq!(ids(&store.read(|tx| tx.sessions(None, None, 1)).unwrap()), ["z"]);
-    assert_eq!(
-        ids(&store.read(|tx| tx.sessions(Some("web"), None, 1)).unwrap()),
-        ["e"]
-    );
+    assert_eq!(ids(&store.read(|tx| tx.sessions(Some("web"), None, 1)).unwrap()), ["e"]);
 }
 
 #[test]
@@ -84,10 +72,7 @@ fn a_message_moves_its_session_to_the_front() {
     })
     .unwrap();
     for instance in [Some("web"), None] {
-        assert_eq!(
-            ids(&store.read(|tx| tx.sessions(instance, None, 9)).unwrap()),
-            ["a", "b"]
-        );
+        assert_eq!(ids(&store.read(|tx| tx.sessions(instance, None, 9)).unwrap()), ["a", "b"]);
     }
 }
 
@@ -100,10 +85,7 @@ fn what_is_known_of_a_session_changes_and_what_makes_it_itself_does_not() {
             session.title = "Blue lamps".into();
             session.model = Some("ollama/qwen".into());
             session.allowed.push("system.run".into());
-            session.compaction = Some(Compaction {
-                upto: 4,
-                summary: "lamps".into(),
-            });
+            session.compaction = Some(Compaction { upto: 4, summary: "lamps".into() });
             session.updated = 7;
             session.id = "other".into();
             session.conversation = "other".into();
@@ -115,25 +97,14 @@ fn what_is_known_of_a_session_changes_and_what_makes_it_itself_does_not() {
         title: "Blue lamps".into(),
         model: Some("ollama/qwen".into()),
         allowed: vec!["system.run".into()],
-        compaction: Some(Compaction {
-            upto: 4,
-            summary: "lamps".into(),
-        }),
+        compaction: Some(Compaction { upto: 4, summary: "lamps".into() }),
         updated: 7,
         ..session("a", "a", 1)
     };
     assert_eq!(changed, expected);
     assert_eq!(store.read(|tx| tx.sessions(None, None, 9)), Ok(vec![expected]));
-    let missing = write(&store, |tx| {
-        tx.session_change("x", |session| session.title = "x".into())
-    });
-    assert_eq!(
-        missing,
-        Err(StoreError::NotFound {
-            what: "session",
-            id: "x".into()
-        })
-    );
+    let missing = write(&store, |tx| tx.session_change("x", |session| session.title = "x".into()));
+    assert_eq!(missing, Err(StoreError::NotFound { what: "session", id: "x".into() }));
 }
 
 #[test]
@@ -150,21 +121,9 @@ fn a_session_is_found_by_the_beginning_of_its_id_if_that_fits_one() {
     assert_eq!(find("x"), Ok("xyz".into()));
     assert_eq!(find("ab"), Ok("ab".into()));
     assert_eq!(find("abd"), Ok("abd".into()));
-    assert_eq!(
-        find("a"),
-        Err(StoreError::Ambiguous {
-            what: "session",
-            prefix: "a".into()
-        })
-    );
+    assert_eq!(find("a"), Err(StoreError::Ambiguous { what: "session", prefix: "a".into() }));
     for none in ["b", "abcd", "z", ""] {
-        assert_eq!(
-            find(none),
-            Err(StoreError::NotFound {
-                what: "session",
-                id: none.into()
-            })
-        );
+        assert_eq!(find(none), Err(StoreError::NotFound { what: "session", id: none.into() }));
     }
 }
 
@@ -197,10 +156,7 @@ fn a_deleted_session_takes_its_messages_and_approvals_along() {
             Ok(())
         })
         .unwrap();
-    assert_eq!(
-        write(&store, |tx| tx.approvals_expire(99, 9)),
-        Ok(vec![approval("other", "b", 50)])
-    );
+    assert_eq!(write(&store, |tx| tx.approvals_expire(99, 9)), Ok(vec![approval("other", "b", 50)]));
 }
 
 #[test]
@@ -212,20 +168,13 @@ fn deleting_an_old_session_leaves_the_current_one() {
         tx.session_delete("old")
     })
     .unwrap();
-    assert_eq!(
-        store.read(|tx| tx.session_current("web", "c")),
-        Ok(Some(session("new", "c", 2)))
-    );
+    assert_eq!(store.read(|tx| tx.session_current("web", "c")), Ok(Some(session("new", "c", 2))));
 }
 
 // Messages.
 
 fn picture() -> Media {
-    Media {
-        mime: "image/png".into(),
-        name: Some("lamp.png".into()),
-        data: Bytes::from(vec![0xff; 3_000]),
-    }
+    Media { mime: "image/png".into(), name: Some("lamp.png".into()), data: Bytes::from(vec![0xff; 3_000]) }
 }
 
 /// One of everything that a message can have.
@@ -237,47 +186,28 @@ pub(super) fn everything() -> Message {
             Content::Text("ok".into()),
             Content::Media(picture()),
             Content::Json("{}".into()),
-            Content::Other(Extension {
-                kind: "x.y".into(),
-                data: "1".into(),
-            }),
+            Content::Other(Extension { kind: "x.y".into(), data: "1".into() }),
         ],
         failed: true,
     };
-    let call = ToolCall {
-        id: "1".into(),
-        name: "system.run".into(),
-        arguments: "{\"broken".into(),
-    };
+    let call = ToolCall { id: "1".into(), name: "system.run".into(), arguments: "{\"broken".into() };
     let bodies = [
         Body::Text("Blue Lamp".into()),
         Body::Media(picture()),
         Body::Reasoning("hm".into()),
         Body::Call(call),
         Body::Outcome(outcome),
-        Body::Other(Extension {
-            kind: "x.y".into(),
-            data: "1".into(),
-        }),
+        Body::Other(Extension { kind: "x.y".into(), data: "1".into() }),
     ];
     let mut parts: Vec<Part> = bodies.into_iter().map(Part::from).collect();
-    parts[2].replay = Some(Replay {
-        instance: "cloud".into(),
-        data: Bytes::from_static(&[1, 2, 3]),
-    });
+    parts[2].replay = Some(Replay { instance: "cloud".into(), data: Bytes::from_static(&[1, 2, 3]) });
     Message {
         role: Role::Assistant,
         parts,
         at: 5,
         turn: Some("t".into()),
         model: Some("cloud/m".into()),
-        usage: Some(Usage {
-            input: 10,
-            output: 5,
-            cache_read: 3,
-            cache_write: 1,
-            cost: Some(7),
-        }),
+        usage: Some(Usage { input: 10, output: 5, cache_read: 3, cache_write: 1, cost: Some(7) }),
     }
 }
 
@@ -292,18 +222,9 @@ fn messages_come_back_as_they_were_in_order() {
         Ok(())
     })
     .unwrap();
-    let one = Stored {
-        cursor: 1,
-        message: said("one", 2),
-    };
-    let two = Stored {
-        cursor: 2,
-        message: everything(),
-    };
-    let three = Stored {
-        cursor: 3,
-        message: said("three", 4),
-    };
+    let one = Stored { cursor: 1, message: said("one", 2) };
+    let two = Stored { cursor: 2, message: everything() };
+    let three = Stored { cursor: 3, message: said("three", 4) };
     store
         .read(|tx| {
             assert_eq!(tx.messages("a", 0, 9)?, [one.clone(), two.clone(), three.clone()]);
@@ -325,15 +246,9 @@ fn files_are_stored_as_bytes_and_exported_as_base64() {
     let stored = transaction::encode(&picture()).unwrap();
     assert!(stored.len() < 3_000 + 64, "{} bytes", stored.len());
     assert_eq!(transaction::decode::<Media>("x", &stored), Ok(picture()));
-    let media = Media {
-        data: Bytes::from_static(b"\xfflamp"),
-        ..picture()
-    };
+    let media = Media { data: Bytes::from_static(b"\xfflamp"), ..picture() };
     let json = serde_json::to_value(&media).unwrap();
-    assert_eq!(
-        json,
-        serde_json::json!({"mime": "image/png", "name": "lamp.png", "data": "/2xhbXA="})
-    );
+    assert_eq!(json, serde_json::json!({"mime": "image/png", "name": "lamp.png", "data": "/2xhbXA="}));
     assert_eq!(serde_json::from_value::<Media>(json).unwrap(), media);
 }
 
@@ -357,10 +272,7 @@ fn a_record_of_an_earlier_build_without_the_newer_fields_is_read() {
         updated: 1,
     };
     let bytes = transaction::encode(&early).unwrap();
-    assert_eq!(
-        transaction::decode::<Session>("sessions", &bytes),
-        Ok(session("a", "a", 1))
-    );
+    assert_eq!(transaction::decode::<Session>("sessions", &bytes), Ok(session("a", "a", 1)));
 }
 
 #[test]
@@ -374,22 +286,13 @@ fn a_search_finds_words_in_any_case_newest_first() {
             }
             tx.message_append(id, &said("nothing of it", at))?;
         }
-        tx.session_start(&Session {
-            instance: "console".into(),
-            ..session("z", "z", 9)
-        })?;
+        tx.session_start(&Session { instance: "console".into(), ..session("z", "z", 9) })?;
         tx.message_append("z", &said("a blue lamp too", 9))
     })
     .unwrap();
     let places = |instance: Option<&str>, session: Option<&str>, limit| {
-        let found = store
-            .read(|tx| tx.messages_search("Blue Lamp", instance, session, limit))
-            .unwrap();
-        let places: Vec<String> = found
-            .hits
-            .iter()
-            .map(|hit| format!("{}{}", hit.session, hit.cursor))
-            .collect();
+        let found = store.read(|tx| tx.messages_search("Blue Lamp", instance, session, limit)).unwrap();
+        let places: Vec<String> = found.hits.iter().map(|hit| format!("{}{}", hit.session, hit.cursor)).collect();
         (places.join(" "), found.complete)
     };
     assert_eq!(places(None, None, 99), ("z1 b3 b2 b1 a3 a2 a1".into(), true));
@@ -397,28 +300,10 @@ fn a_search_finds_words_in_any_case_newest_first() {
     assert_eq!(places(None, Some("a"), 99), ("a3 a2 a1".into(), true));
     assert_eq!(places(None, None, 2), ("z1 b3".into(), false));
     assert_eq!(places(None, Some("nowhere"), 2), (String::new(), true));
-    let hit = store
-        .read(|tx| tx.messages_search("blue LAMP", None, Some("a"), 1))
-        .unwrap()
-        .hits;
+    let hit = store.read(|tx| tx.messages_search("blue LAMP", None, Some("a"), 1)).unwrap().hits;
     let excerpt = "a2: the BLUE lamp".to_string();
-    assert_eq!(
-        hit,
-        [Hit {
-            session: "a".into(),
-            cursor: 3,
-            role: Role::User,
-            at: 1,
-            excerpt
-        }]
-    );
-    assert_eq!(
-        store
-            .read(|tx| tx.messages_search("", None, None, 9))
-            .unwrap()
-            .hits,
-        []
-    );
+    assert_eq!(hit, [Hit { session: "a".into(), cursor: 3, role: Role::User, at: 1, excerpt }]);
+    assert_eq!(store.read(|tx| tx.messages_search("", None, None, 9)).unwrap().hits, []);
 }
 
 #[test]
@@ -432,10 +317,7 @@ fn an_exported_session_comes_back_whole_under_a_new_id() {
         tx.message_append("a", &everything())?;
         tx.session_change("a", |session| {
             session.allowed.push("system.run".into());
-            session.compaction = Some(Compaction {
-                upto: 7,
-                summary: "numbers".into(),
-            });
+            session.compaction = Some(Compaction { upto: 7, summary: "numbers".into() });
         })
     })
     .unwrap();
@@ -453,11 +335,7 @@ fn an_exported_session_comes_back_whole_under_a_new_id() {
     store
         .read(|tx| {
             let original = tx.session("a")?.unwrap();
-            let expected = Session {
-                id: copy.id.clone(),
-                allowed: vec![],
-                ..original.clone()
-            };
+            let expected = Session { id: copy.id.clone(), allowed: vec![], ..original.clone() };
             assert_eq!(tx.session(&copy.id)?, Some(expected));
             assert_ne!(copy.id, "a");
             assert_eq!(tx.messages(&copy.id, 0, 999)?, tx.messages("a", 0, 999)?);
@@ -471,26 +349,12 @@ fn an_exported_session_comes_back_whole_under_a_new_id() {
 #[test]
 fn what_is_not_an_exported_session_is_refused_with_its_line() {
     let refused = |text: &str| session_import(Cursor::new(text)).unwrap_err().to_string();
-    assert_eq!(
-        refused(""),
-        "line 1 is not of an exported session: there is nothing in it"
-    );
-    assert!(
-        refused("\n{}").starts_with("line 2 is not of an exported session: missing field"),
-        "{}",
-        refused("\n{}")
-    );
-    let head =
-        serde_json::json!({"format": "openpista-session-1", "session": session("a", "a", 1)}).to_string();
-    assert!(
-        refused(&format!("{head}\nhello"))
-            .starts_with("line 2 is not of an exported session: expected value")
-    );
+    assert_eq!(refused(""), "line 1 is not of an exported session: there is nothing in it");
+    assert!(refused("\n{}").starts_with("line 2 is not of an exported session: missing field"), "{}", refused("\n{}"));
+    let head = serde_json::json!({"format": "openpista-session-1", "session": session("a", "a", 1)}).to_string();
+    assert!(refused(&format!("{head}\nhello")).starts_with("line 2 is not of an exported session: expected value"));
     let other = head.replace("session-1", "session-9");
-    assert!(
-        refused(&other)
-            .ends_with("its format is openpista-session-9, this version reads openpista-session-1")
-    );
+    assert!(refused(&other).ends_with("its format is openpista-session-9, this version reads openpista-session-1"));
     assert_eq!(session_import(Cursor::new(head)).unwrap().messages, []);
 }
 
@@ -525,16 +389,8 @@ fn a_message_is_taken_once_also_after_it_was_answered() {
     let (_folder, store) = fresh();
     let key = taken(accept(&store, "c", "m1", 5));
     assert_eq!(accept(&store, "c", "m1", 6), Accepted::Duplicate);
-    let entry = InboxEntry {
-        key: key.clone(),
-        inbound: inbound("c", "m1"),
-        accepted: 5,
-        turn: None,
-    };
-    assert_eq!(
-        store.read(|tx| tx.inbox_next("web", "c")),
-        Ok(Some(entry.clone()))
-    );
+    let entry = InboxEntry { key: key.clone(), inbound: inbound("c", "m1"), accepted: 5, turn: None };
+    assert_eq!(store.read(|tx| tx.inbox_next("web", "c")), Ok(Some(entry.clone())));
     assert_eq!(store.read(|tx| tx.inbox_entry(&key)), Ok(Some(entry)));
     let finish = |key: InboxKey| write(&store, move |tx| tx.inbox_finish(&key)).unwrap();
     assert_eq!((finish(key.clone()), finish(key.clone())), (true, false));
@@ -547,10 +403,7 @@ fn a_message_is_taken_once_also_after_it_was_answered() {
 fn the_same_id_of_another_instance_is_another_message() {
     let (_folder, store) = fresh();
     taken(accept(&store, "c", "m1", 5));
-    let other = Inbound {
-        instance: "console".into(),
-        ..inbound("c", "m1")
-    };
+    let other = Inbound { instance: "console".into(), ..inbound("c", "m1") };
     taken(write(&store, move |tx| tx.inbox_accept(&other, 5)).unwrap());
 }
 
@@ -581,37 +434,19 @@ fn the_journal_of_a_turn_lives_as_long_as_its_message_is_in_the_queue() {
     let (folder, store) = fresh();
     let key = taken(accept(&store, "c", "m1", 5));
     taken(accept(&store, "d", "m2", 5));
-    let turn = Turn {
-        id: "t".into(),
-        session: "s".into(),
-        started: 6,
-        round: 2,
-        cancelled: false,
-    };
+    let turn = Turn { id: "t".into(), session: "s".into(), started: 6, round: 2, cancelled: false };
     let (at, begun) = (key.clone(), turn.clone());
     write(&store, move |tx| tx.turn_set(&at, &begun)).unwrap();
     store.close();
     let store = Store::open(file_in(&folder), Options::default()).unwrap();
-    assert_eq!(
-        store.read(|tx| tx.turns_running()),
-        Ok(vec![(key.clone(), turn.clone())])
-    );
+    assert_eq!(store.read(|tx| tx.turns_running()), Ok(vec![(key.clone(), turn.clone())]));
     assert_eq!(store.read(|tx| tx.turn(&key)), Ok(Some(turn.clone())));
-    assert_eq!(
-        store.read(|tx| tx.inbox_next("web", "c")).unwrap().unwrap().turn,
-        Some(turn.clone())
-    );
+    assert_eq!(store.read(|tx| tx.inbox_next("web", "c")).unwrap().unwrap().turn, Some(turn.clone()));
     let at = key.clone();
     write(&store, move |tx| tx.inbox_finish(&at)).unwrap();
     assert_eq!(store.read(|tx| tx.turns_running()), Ok(vec![]));
     let late = write(&store, move |tx| tx.turn_set(&key, &turn)).unwrap_err();
-    assert_eq!(
-        late,
-        StoreError::NotFound {
-            what: "inbox entry",
-            id: "1 of c in web".into()
-        }
-    );
+    assert_eq!(late, StoreError::NotFound { what: "inbox entry", id: "1 of c in web".into() });
 }
 
 #[test]
@@ -637,11 +472,7 @@ pub(super) fn delivery(conversation: &str, id: &str) -> Delivery {
         conversation: conversation.into(),
         turn: Some("t".into()),
         handle: None,
-        content: DeliveryContent::Reply {
-            text: format!("reply {id}"),
-            usage: Usage::default(),
-            model: "m".into(),
-        },
+        content: DeliveryContent::Reply { text: format!("reply {id}"), usage: Usage::default(), model: "m".into() },
     }
 }
 
@@ -652,20 +483,10 @@ fn enqueue(store: &Store, conversation: &'static str, id: &'static str) -> bool 
 #[test]
 fn a_delivery_is_queued_once_also_after_it_was_shown() {
     let (folder, store) = fresh();
-    assert_eq!(
-        (enqueue(&store, "c", "d1"), enqueue(&store, "c", "d1")),
-        (true, false)
-    );
-    let queued = Queued {
-        delivery: delivery("c", "d1"),
-        queued: 5,
-        attempts: Attempts::default(),
-    };
+    assert_eq!((enqueue(&store, "c", "d1"), enqueue(&store, "c", "d1")), (true, false));
+    let queued = Queued { delivery: delivery("c", "d1"), queued: 5, attempts: Attempts::default() };
     assert_eq!(store.read(|tx| tx.outbox(None, 9)), Ok(vec![queued.clone()]));
-    assert_eq!(
-        store.read(|tx| tx.outbox_entry("web", "d1")),
-        Ok(Some(queued.clone()))
-    );
+    assert_eq!(store.read(|tx| tx.outbox_entry("web", "d1")), Ok(Some(queued.clone())));
     assert_eq!(store.read(|tx| tx.outbox_next("web", "c")), Ok(Some(queued)));
     let deliver = || write(&store, |tx| tx.outbox_delivered("web", "d1", Some("r1"), 6)).unwrap();
     assert_eq!((deliver(), deliver()), (true, false));
@@ -683,53 +504,17 @@ fn deliveries_of_a_conversation_wait_for_the_first_one() {
     for (conversation, id) in [("b", "d1"), ("a", "d2"), ("b", "d3")] {
         assert!(enqueue(&store, conversation, id));
     }
-    let next = |conversation: &str| {
-        store
-            .read(|tx| tx.outbox_next("web", conversation))
-            .unwrap()
-            .unwrap()
-    };
-    assert_eq!(
-        write(&store, |tx| tx.outbox_failed("web", "d1", "no network", 100)),
-        Ok(1)
-    );
-    assert_eq!(
-        write(&store, |tx| tx.outbox_failed("web", "d1", "still none", 200)),
-        Ok(2)
-    );
-    let attempts = Attempts {
-        failed: 2,
-        next: 200,
-        error: "still none".into(),
-        pending: None,
-    };
-    assert_eq!(
-        next("b"),
-        Queued {
-            delivery: delivery("b", "d1"),
-            queued: 5,
-            attempts: attempts.clone()
-        }
-    );
-    assert_eq!(
-        write(&store, |tx| tx.outbox_pending("web", "d1", 210, 300)),
-        Ok(true)
-    );
-    assert_eq!(
-        next("b").attempts,
-        Attempts {
-            next: 300,
-            pending: Some(210),
-            ..attempts
-        }
-    );
+    let next = |conversation: &str| store.read(|tx| tx.outbox_next("web", conversation)).unwrap().unwrap();
+    assert_eq!(write(&store, |tx| tx.outbox_failed("web", "d1", "no network", 100)), Ok(1));
+    assert_eq!(write(&store, |tx| tx.outbox_failed("web", "d1", "still none", 200)), Ok(2));
+    let attempts = Attempts { failed: 2, next: 200, error: "still none".into(), pending: None };
+    assert_eq!(next("b"), Queued { delivery: delivery("b", "d1"), queued: 5, attempts: attempts.clone() });
+    assert_eq!(write(&store, |tx| tx.outbox_pending("web", "d1", 210, 300)), Ok(true));
+    assert_eq!(next("b").attempts, Attempts { next: 300, pending: Some(210), ..attempts });
     assert_eq!(next("a").delivery.id, "d2");
     let all = store.read(|tx| tx.outbox_conversations()).unwrap();
     assert_eq!(all, [("web".into(), "a".into()), ("web".into(), "b".into())]);
-    assert_eq!(
-        write(&store, |tx| tx.outbox_delivered("web", "d1", None, 220)),
-        Ok(true)
-    );
+    assert_eq!(write(&store, |tx| tx.outbox_delivered("web", "d1", None, 220)), Ok(true));
     assert_eq!(next("b").delivery.id, "d3");
     assert_eq!(next("b").attempts, Attempts::default());
     assert_eq!(store.read(|tx| tx.outbox_count()), Ok(2));
@@ -741,10 +526,7 @@ fn what_happens_to_an_unknown_delivery_is_said() {
     let (_folder, store) = fresh();
     assert_eq!(write(&store, |tx| tx.outbox_failed("web", "x", "e", 1)), Ok(0));
     assert_eq!(write(&store, |tx| tx.outbox_pending("web", "x", 1, 2)), Ok(false));
-    assert_eq!(
-        write(&store, |tx| tx.outbox_give_up("web", "x", "e", 1)),
-        Ok(false)
-    );
+    assert_eq!(write(&store, |tx| tx.outbox_give_up("web", "x", "e", 1)), Ok(false));
     assert_eq!(store.read(|tx| tx.outbox_entry("web", "x")), Ok(None));
     assert_eq!(store.read(|tx| tx.undelivered(None, 9)), Ok(vec![]));
 }
@@ -755,15 +537,7 @@ fn what_is_given_up_can_be_looked_at_and_blocks_nothing() {
     enqueue(&store, "c", "d1");
     enqueue(&store, "c", "d2");
     write(&store, |tx| tx.outbox_failed("web", "d1", "blocked", 9)).unwrap();
-    assert_eq!(
-        write(&store, |tx| tx.outbox_give_up(
-            "web",
-            "d1",
-            "blocked by the person",
-            10
-        )),
-        Ok(true)
-    );
+    assert_eq!(write(&store, |tx| tx.outbox_give_up("web", "d1", "blocked by the person", 10)), Ok(true));
     let record = Undelivered {
         id: "d1".into(),
         instance: "web".into(),
@@ -775,21 +549,10 @@ fn what_is_given_up_can_be_looked_at_and_blocks_nothing() {
         error: "blocked by the person".into(),
         at: 10,
     };
-    assert_eq!(
-        store.read(|tx| tx.undelivered(Some("web"), 9)),
-        Ok(vec![record.clone()])
-    );
+    assert_eq!(store.read(|tx| tx.undelivered(Some("web"), 9)), Ok(vec![record.clone()]));
     assert_eq!(store.read(|tx| tx.undelivered(None, 9)), Ok(vec![record]));
     assert_eq!(store.read(|tx| tx.undelivered(Some("console"), 9)), Ok(vec![]));
-    assert_eq!(
-        store
-            .read(|tx| tx.outbox_next("web", "c"))
-            .unwrap()
-            .unwrap()
-            .delivery
-            .id,
-        "d2"
-    );
+    assert_eq!(store.read(|tx| tx.outbox_next("web", "c")).unwrap().unwrap().delivery.id, "d2");
     assert!(!enqueue(&store, "c", "d1"));
 }
 
@@ -807,13 +570,7 @@ fn the_list_of_what_was_given_up_keeps_the_newest_thousand() {
     .unwrap();
     let kept = store.read(|tx| tx.undelivered(None, usize::MAX)).unwrap();
     let ids: Vec<String> = kept.into_iter().map(|record| record.id).collect();
-    assert_eq!(
-        ids,
-        (5..1_005)
-            .rev()
-            .map(|number: u64| number.to_string())
-            .collect::<Vec<_>>()
-    );
+    assert_eq!(ids, (5..1_005).rev().map(|number: u64| number.to_string()).collect::<Vec<_>>());
 }
 
 // Approvals.
@@ -844,47 +601,25 @@ fn an_approval_is_decided_once_and_in_time() {
     write(&store, |tx| {
         tx.approval_put(&approval("a", "s", 50), 1)?;
         tx.approval_put(&approval("b", "s", 50), 1)?;
-        tx.approval_put(
-            &Approval {
-                conversation: "d".into(),
-                ..approval("c", "s", 90)
-            },
-            1,
-        )
+        tx.approval_put(&Approval { conversation: "d".into(), ..approval("c", "s", 90) }, 1)
     })
     .unwrap();
     let open = |conversation: &str| {
         let open = store.read(|tx| tx.approvals_open("web", conversation)).unwrap();
         open.into_iter().map(|approval| approval.id).collect::<Vec<_>>()
     };
-    assert_eq!(
-        (open("c"), open("d"), open("e")),
-        (vec!["a".into(), "b".into()], vec!["c".into()], vec![])
-    );
-    let decide = |id: &'static str, decision, at| {
-        write(&store, move |tx| tx.approval_decide(id, decision, &ann(), at)).unwrap()
-    };
-    let allowed = Approval {
-        decision: Some((Decision::AllowOnce, ann())),
-        ..approval("a", "s", 50)
-    };
-    assert_eq!(
-        decide("a", Decision::AllowOnce, 49),
-        Decided::Now(allowed.clone())
-    );
+    assert_eq!((open("c"), open("d"), open("e")), (vec!["a".into(), "b".into()], vec!["c".into()], vec![]));
+    let decide =
+        |id: &'static str, decision, at| write(&store, move |tx| tx.approval_decide(id, decision, &ann(), at)).unwrap();
+    let allowed = Approval { decision: Some((Decision::AllowOnce, ann())), ..approval("a", "s", 50) };
+    assert_eq!(decide("a", Decision::AllowOnce, 49), Decided::Now(allowed.clone()));
     assert_eq!(decide("a", Decision::Deny, 49), Decided::Already(allowed.clone()));
     assert_eq!(store.read(|tx| tx.approval("a")), Ok(Some(allowed)));
-    assert_eq!(
-        decide("b", Decision::AllowOnce, 50),
-        Decided::Expired(approval("b", "s", 50))
-    );
+    assert_eq!(decide("b", Decision::AllowOnce, 50), Decided::Expired(approval("b", "s", 50)));
     assert_eq!(decide("nowhere", Decision::Deny, 1), Decided::Unknown);
     assert_eq!(write(&store, |tx| tx.approval_withdraw("c", 60)), Ok(true));
     assert_eq!(write(&store, |tx| tx.approval_withdraw("c", 60)), Ok(false));
-    assert!(matches!(
-        decide("c", Decision::AllowOnce, 61),
-        Decided::Expired(_)
-    ));
+    assert!(matches!(decide("c", Decision::AllowOnce, 61), Decided::Expired(_)));
     assert_eq!((open("c"), open("d")), (vec!["b".into()], vec![]));
 }
 
@@ -899,17 +634,11 @@ fn approvals_whose_time_is_over_are_handed_out_once() {
     })
     .unwrap();
     let expire = |at| write(&store, move |tx| tx.approvals_expire(at, 9)).unwrap();
-    let first = Approval {
-        receipt: Some("r".into()),
-        ..approval("a", "s", 10)
-    };
+    let first = Approval { receipt: Some("r".into()), ..approval("a", "s", 10) };
     assert_eq!(expire(9), []);
     assert_eq!(expire(20), [first, approval("b", "s", 20)]);
     assert_eq!(expire(20), []);
-    assert_eq!(
-        store.read(|tx| tx.approvals_open_all()),
-        Ok(vec![approval("c", "s", 30)])
-    );
+    assert_eq!(store.read(|tx| tx.approvals_open_all()), Ok(vec![approval("c", "s", 30)]));
     assert_eq!(write(&store, |tx| tx.approval_receipt("nowhere", "r")), Ok(false));
 }
 
@@ -923,10 +652,7 @@ fn closed_approvals_go_after_thirty_days() {
     })
     .unwrap();
     assert!(store.read(|tx| tx.approval("a")).unwrap().is_some());
-    write(&store, |tx| {
-        tx.approval_put(&approval("c", "s", 99), 11 + 30 * DAY)
-    })
-    .unwrap();
+    write(&store, |tx| tx.approval_put(&approval("c", "s", 99), 11 + 30 * DAY)).unwrap();
     assert_eq!(store.read(|tx| tx.approval("a")), Ok(None));
     assert!(store.read(|tx| tx.approval("b")).unwrap().is_some());
 }
@@ -936,10 +662,7 @@ fn closed_approvals_go_after_thirty_days() {
 type Map = BTreeMap<String, Option<Vec<u8>>>;
 
 fn map(entries: &[(&str, Option<&[u8]>)]) -> Map {
-    entries
-        .iter()
-        .map(|(key, value)| ((*key).to_string(), value.map(<[u8]>::to_vec)))
-        .collect()
+    entries.iter().map(|(key, value)| ((*key).to_string(), value.map(<[u8]>::to_vec))).collect()
 }
 
 fn apply(store: &Store, instance: &'static str, set: Map, expected: Map) -> Result<(), StoreError> {
@@ -950,27 +673,10 @@ fn apply(store: &Store, instance: &'static str, set: Map, expected: Map) -> Resu
 fn state_is_written_removed_and_listed_for_each_instance() {
     let (_folder, store) = fresh();
     let some: Option<&[u8]> = Some(b"1");
-    apply(
-        &store,
-        "web",
-        map(&[
-            ("a", some),
-            ("b:1", some),
-            ("b:2", some),
-            ("b:3", some),
-            ("c", some),
-        ]),
-        Map::new(),
-    )
-    .unwrap();
+    apply(&store, "web", map(&[("a", some), ("b:1", some), ("b:2", some), ("b:3", some), ("c", some)]), Map::new())
+        .unwrap();
     apply(&store, "we", map(&[("z", Some(b"22"))]), Map::new()).unwrap();
-    apply(
-        &store,
-        "web",
-        map(&[("b:2", None), ("nowhere", None), ("a", Some(b"333"))]),
-        Map::new(),
-    )
-    .unwrap();
+    apply(&store, "web", map(&[("b:2", None), ("nowhere", None), ("a", Some(b"333"))]), Map::new()).unwrap();
     store
         .read(|tx| {
             assert_eq!(tx.state_get("web", "a")?, Some(b"333".to_vec()));
@@ -980,10 +686,7 @@ fn state_is_written_removed_and_listed_for_each_instance() {
             assert_eq!(tx.state_keys("web", "b:", None, 9)?, ["b:1", "b:3"]);
             assert_eq!(tx.state_keys("web", "b:", Some("b:1"), 9)?, ["b:3"]);
             assert_eq!(tx.state_keys("web", "b:", Some("a"), 1)?, ["b:1"]);
-            assert_eq!(
-                tx.state_keys("web", "b:", Some("c"), 9)?,
-                <[String; 0]>::default()
-            );
+            assert_eq!(tx.state_keys("web", "b:", Some("c"), 9)?, <[String; 0]>::default());
             assert_eq!(tx.state_keys("we", "", None, 9)?, ["z"]);
             assert_eq!((tx.state_size("web")?, tx.state_size("we")?), (4 + 4 + 4 + 2, 3));
             Ok(())
@@ -992,43 +695,21 @@ fn state_is_written_removed_and_listed_for_each_instance() {
     write(&store, |tx| tx.state_remove("we")).unwrap();
     assert_eq!(store.read(|tx| tx.state_get("we", "z")), Ok(None));
     assert_eq!(store.read(|tx| tx.state_size("we")), Ok(0));
-    assert_eq!(
-        store.read(|tx| tx.state_keys("web", "", None, 9)).unwrap().len(),
-        4
-    );
+    assert_eq!(store.read(|tx| tx.state_keys("web", "", None, 9)).unwrap().len(), 4);
 }
 
 #[test]
 fn a_write_that_expected_something_else_stores_nothing_of_its_closure() {
     let (_folder, store) = fresh();
-    apply(
-        &store,
-        "web",
-        map(&[("offset", Some(b"7"))]),
-        map(&[("offset", None)]),
-    )
-    .unwrap();
+    apply(&store, "web", map(&[("offset", Some(b"7"))]), map(&[("offset", None)])).unwrap();
     let result = write(&store, |tx| {
         let accepted = tx.inbox_accept(&inbound("c", "m1"), 5)?;
-        tx.state_apply(
-            "web",
-            &map(&[("offset", Some(b"9"))]),
-            &map(&[("offset", Some(b"8"))]),
-        )?;
+        tx.state_apply("web", &map(&[("offset", Some(b"9"))]), &map(&[("offset", Some(b"8"))]))?;
         Ok(accepted)
     });
-    assert_eq!(
-        result,
-        Err(StoreError::Conflict {
-            instance: "web".into(),
-            key: "offset".into()
-        })
-    );
+    assert_eq!(result, Err(StoreError::Conflict { instance: "web".into(), key: "offset".into() }));
     assert_eq!(store.read(|tx| tx.inbox_conversations()), Ok(vec![]));
-    assert_eq!(
-        store.read(|tx| tx.state_get("web", "offset")),
-        Ok(Some(b"7".to_vec()))
-    );
+    assert_eq!(store.read(|tx| tx.state_get("web", "offset")), Ok(Some(b"7".to_vec())));
     taken(accept(&store, "c", "m1", 6));
 }
 
@@ -1037,36 +718,16 @@ fn an_instance_can_t_keep_more_than_its_share() {
     let (_folder, store) = fresh();
     let part = 8 << 20;
     for key in ["a", "b", "c", "d", "e", "f", "g"] {
-        apply(
-            &store,
-            "web",
-            Map::from([(key.into(), Some(vec![0; part]))]),
-            Map::new(),
-        )
-        .unwrap();
+        apply(&store, "web", Map::from([(key.into(), Some(vec![0; part]))]), Map::new()).unwrap();
     }
-    let more = |size: usize| {
-        apply(
-            &store,
-            "web",
-            Map::from([("h".into(), Some(vec![0; size]))]),
-            Map::new(),
-        )
-    };
-    let too_large = StoreError::TooLarge {
-        instance: "web".into(),
-        size: STATE_MOST + 1,
-        most: STATE_MOST,
-    };
+    let more = |size: usize| apply(&store, "web", Map::from([("h".into(), Some(vec![0; size]))]), Map::new());
+    let too_large = StoreError::TooLarge { instance: "web".into(), size: STATE_MOST + 1, most: STATE_MOST };
     assert_eq!(more(part - 8 + 1), Err(too_large));
     assert_eq!(more(part - 8), Ok(()));
     assert_eq!(store.read(|tx| tx.state_size("web")), Ok(STATE_MOST));
     apply(&store, "other", map(&[("a", Some(b"1"))]), Map::new()).unwrap();
     apply(&store, "web", map(&[("a", None)]), Map::new()).unwrap();
-    assert_eq!(
-        store.read(|tx| tx.state_size("web")),
-        Ok(STATE_MOST - 1 - (8 << 20))
-    );
+    assert_eq!(store.read(|tx| tx.state_size("web")), Ok(STATE_MOST - 1 - (8 << 20)));
 }
 
 // Grants, last good versions, usage.
@@ -1075,10 +736,7 @@ fn an_instance_can_t_keep_more_than_its_share() {
 fn grants_and_the_digest_they_were_given_to_are_kept_by_name() {
     let (_folder, store) = fresh();
     let granted = Granted {
-        allowed: BTreeMap::from([
-            ("http".into(), vec!["api.example.org".into()]),
-            ("shell".into(), vec![]),
-        ]),
+        allowed: BTreeMap::from([("http".into(), vec!["api.example.org".into()]), ("shell".into(), vec![])]),
         denied: BTreeMap::from([("state".into(), vec![])]),
     };
     let given = granted.clone();
@@ -1093,20 +751,14 @@ fn grants_and_the_digest_they_were_given_to_are_kept_by_name() {
             assert_eq!(tx.grants("web")?, Some(granted.clone()));
             assert_eq!(tx.grants("nobody")?, None);
             assert_eq!(tx.grants_digest("web")?, Some("abc".into()));
-            let all = BTreeMap::from([
-                ("other".into(), Granted::default()),
-                ("web".into(), granted.clone()),
-            ]);
+            let all = BTreeMap::from([("other".into(), Granted::default()), ("web".into(), granted.clone())]);
             assert_eq!(tx.grants_all()?, all);
             Ok(())
         })
         .unwrap();
     assert_eq!(write(&store, |tx| tx.grants_remove("web")), Ok(true));
     assert_eq!(write(&store, |tx| tx.grants_remove("web")), Ok(false));
-    assert_eq!(
-        store.read(|tx| Ok((tx.grants("web")?, tx.grants_digest("web")?))),
-        Ok((None, None))
-    );
+    assert_eq!(store.read(|tx| Ok((tx.grants("web")?, tx.grants_digest("web")?))), Ok((None, None)));
 }
 
 #[test]
@@ -1120,21 +772,13 @@ fn the_last_good_version_of_a_plugin_file_is_known() {
     .unwrap();
     assert_eq!(store.read(|tx| tx.last_good("a.wasm")), Ok(Some("3".into())));
     write(&store, |tx| tx.last_good_set("a.wasm", None)).unwrap();
-    assert_eq!(
-        store.read(|tx| tx.last_good_all()),
-        Ok(BTreeMap::from([("b.wasm".into(), "2".into())]))
-    );
+    assert_eq!(store.read(|tx| tx.last_good_all()), Ok(BTreeMap::from([("b.wasm".into(), "2".into())])));
 }
 
 #[test]
 fn usage_adds_up_by_day_and_model() {
     let (_folder, store) = fresh();
-    let usage = |input| Usage {
-        input,
-        output: 1,
-        cost: Some(2),
-        ..Usage::default()
-    };
+    let usage = |input| Usage { input, output: 1, cost: Some(2), ..Usage::default() };
     write(&store, move |tx| {
         tx.usage_add(DAY + 5, "a/m", usage(10))?;
         tx.usage_add(2 * DAY - 1, "a/m", usage(20))?;
@@ -1144,33 +788,12 @@ fn usage_adds_up_by_day_and_model() {
         tx.message_append("s", &everything())
     })
     .unwrap();
-    let day = |day: u64, model: &str, usage| DayUsage {
-        day: day * DAY,
-        model: model.into(),
-        usage,
-    };
-    let first = day(
-        1,
-        "a/m",
-        Usage {
-            input: 30,
-            output: 2,
-            cost: Some(4),
-            ..Usage::default()
-        },
-    );
+    let day = |day: u64, model: &str, usage| DayUsage { day: day * DAY, model: model.into(), usage };
+    let first = day(1, "a/m", Usage { input: 30, output: 2, cost: Some(4), ..Usage::default() });
     let second = day(1, "b/m", usage(1));
     let third = day(2, "a/m", usage(7));
-    assert_eq!(
-        store.read(|tx| tx.usage(DAY, DAY + 1)),
-        Ok(vec![first.clone(), second.clone()])
-    );
-    let all = vec![
-        day(0, "cloud/m", everything().usage.unwrap()),
-        first,
-        second,
-        third,
-    ];
+    assert_eq!(store.read(|tx| tx.usage(DAY, DAY + 1)), Ok(vec![first.clone(), second.clone()]));
+    let all = vec![day(0, "cloud/m", everything().usage.unwrap()), first, second, third];
     assert_eq!(store.read(|tx| tx.usage(0, u64::MAX)), Ok(all));
 }
 
@@ -1179,11 +802,7 @@ fn usage_adds_up_by_day_and_model() {
 pub(super) fn line(number: u64) -> LedgerLine {
     LedgerLine {
         at: number,
-        plugin: if number % 2 == 0 {
-            "even".into()
-        } else {
-            "odd".into()
-        },
+        plugin: if number % 2 == 0 { "even".into() } else { "odd".into() },
         instance: "web".into(),
         digest: "d".into(),
         session: Some("s".into()),
@@ -1197,56 +816,24 @@ pub(super) fn line(number: u64) -> LedgerLine {
 
 fn with_lines(count: u64) -> (TempDir, Store) {
     let (folder, store) = fresh();
-    write(&store, move |tx| {
-        (1..=count).try_for_each(|number| tx.ledger_append(&line(number)))
-    })
-    .unwrap();
+    write(&store, move |tx| (1..=count).try_for_each(|number| tx.ledger_append(&line(number)))).unwrap();
     (folder, store)
 }
 
 #[test]
 fn the_ledger_is_read_newest_first_in_pages_and_by_filter() {
     let (_folder, store) = with_lines(7);
-    let page =
-        |filter: LedgerFilter, before, limit| store.read(|tx| tx.ledger(&filter, before, limit)).unwrap();
-    let lines = |numbers: &[u64]| {
-        numbers
-            .iter()
-            .map(|number| (*number, line(*number)))
-            .collect::<Vec<_>>()
-    };
+    let page = |filter: LedgerFilter, before, limit| store.read(|tx| tx.ledger(&filter, before, limit)).unwrap();
+    let lines = |numbers: &[u64]| numbers.iter().map(|number| (*number, line(*number))).collect::<Vec<_>>();
     let first = page(LedgerFilter::default(), None, 4);
-    assert_eq!(
-        first,
-        LedgerPage {
-            lines: lines(&[7, 6, 5, 4]),
-            before: Some(4)
-        }
-    );
+    assert_eq!(first, LedgerPage { lines: lines(&[7, 6, 5, 4]), before: Some(4) });
     let second = page(LedgerFilter::default(), first.before, 4);
-    assert_eq!(
-        second,
-        LedgerPage {
-            lines: lines(&[3, 2, 1]),
-            before: None
-        }
-    );
-    let even_denied = LedgerFilter {
-        plugin: Some("even".into()),
-        allowed: Some(false),
-        ..LedgerFilter::default()
-    };
+    assert_eq!(second, LedgerPage { lines: lines(&[3, 2, 1]), before: None });
+    let even_denied = LedgerFilter { plugin: Some("even".into()), allowed: Some(false), ..LedgerFilter::default() };
     assert_eq!(page(even_denied, None, 9).lines, lines(&[6]));
-    let of_turn = LedgerFilter {
-        turn: Some("t2".into()),
-        session: Some("s".into()),
-        ..LedgerFilter::default()
-    };
+    let of_turn = LedgerFilter { turn: Some("t2".into()), session: Some("s".into()), ..LedgerFilter::default() };
     assert_eq!(page(of_turn, None, 9).lines, lines(&[2]));
-    let other = LedgerFilter {
-        capability: Some("shell".into()),
-        ..LedgerFilter::default()
-    };
+    let other = LedgerFilter { capability: Some("shell".into()), ..LedgerFilter::default() };
     assert_eq!(page(other, None, 9), LedgerPage::default());
 }
 
@@ -1267,65 +854,31 @@ fn a_changed_or_missing_line_of_the_ledger_shows() {
     };
     let changed = damaged(|tx| {
         let hash = tx.view(ledger::LEDGER)?.get(3)?.unwrap().value().0;
-        let bytes = transaction::encode(&LedgerLine {
-            allowed: true,
-            ..line(3)
-        })?;
+        let bytes = transaction::encode(&LedgerLine { allowed: true, ..line(3) })?;
         tx.set(ledger::LEDGER, 3, (hash, bytes.as_slice()))
     });
     assert_eq!(changed, LedgerCheck::Broken(3));
-    assert_eq!(
-        damaged(|tx| tx.unset(ledger::LEDGER, 2).map(|_| ())),
-        LedgerCheck::Broken(2)
-    );
-    assert_eq!(
-        damaged(|tx| tx.unset(ledger::LEDGER, 5).map(|_| ())),
-        LedgerCheck::Broken(5)
-    );
-    assert_eq!(
-        damaged(|tx| tx.unset(ledger::LEDGER, 1).map(|_| ())),
-        LedgerCheck::Broken(1)
-    );
+    assert_eq!(damaged(|tx| tx.unset(ledger::LEDGER, 2).map(|_| ())), LedgerCheck::Broken(2));
+    assert_eq!(damaged(|tx| tx.unset(ledger::LEDGER, 5).map(|_| ())), LedgerCheck::Broken(5));
+    assert_eq!(damaged(|tx| tx.unset(ledger::LEDGER, 1).map(|_| ())), LedgerCheck::Broken(1));
     assert_eq!(store.read(|tx| tx.ledger_verify()), Ok(LedgerCheck::Whole(5)));
 }
 
 #[test]
 fn the_ledger_forgets_its_oldest_lines_and_stays_verifiable() {
     let (_folder, store) = with_lines(5);
-    write(&store, |tx| {
-        (6..=8).try_for_each(|number| tx.ledger_append_keeping(&line(number), 4))
-    })
-    .unwrap();
+    write(&store, |tx| (6..=8).try_for_each(|number| tx.ledger_append_keeping(&line(number), 4))).unwrap();
     assert_eq!(store.read(|tx| tx.ledger_verify()), Ok(LedgerCheck::Whole(4)));
-    let kept = store
-        .read(|tx| tx.ledger(&LedgerFilter::default(), None, 99))
-        .unwrap();
-    assert_eq!(
-        kept.lines.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
-        [8, 7, 6, 5]
-    );
+    let kept = store.read(|tx| tx.ledger(&LedgerFilter::default(), None, 99)).unwrap();
+    assert_eq!(kept.lines.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [8, 7, 6, 5]);
 }
 
 #[test]
 fn a_long_what_is_cut_at_a_character() {
     let (_folder, store) = fresh();
-    let long = LedgerLine {
-        what: "ü".repeat(2_000),
-        ..line(1)
-    };
+    let long = LedgerLine { what: "ü".repeat(2_000), ..line(1) };
     write(&store, move |tx| tx.ledger_append(&long)).unwrap();
-    let kept = store
-        .read(|tx| tx.ledger(&LedgerFilter::default(), None, 1))
-        .unwrap();
-    assert_eq!(
-        kept.lines,
-        [(
-            1,
-            LedgerLine {
-                what: "ü".repeat(1_000),
-                ..line(1)
-            }
-        )]
-    );
+    let kept = store.read(|tx| tx.ledger(&LedgerFilter::default(), None, 1)).unwrap();
+    assert_eq!(kept.lines, [(1, LedgerLine { what: "ü".repeat(1_000), ..line(1) })]);
     assert_eq!(store.read(|tx| tx.ledger_verify()), Ok(LedgerCheck::Whole(1)));
 }
