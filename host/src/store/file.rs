@@ -46,14 +46,11 @@ pub(super) fn open(path: &Path, cache: usize) -> Result<Database, OpenError> {
 
 /// Opens a file that is there, without looking at its format.
 pub(super) fn open_existing(path: &Path, cache: usize) -> Result<Database, OpenError> {
-    let mut file =
-        OpenOptions::new().read(true).write(true).open(path).map_err(|error| error::of_io(path, &error))?;
+    let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| error::of_io(path, &error))?;
     let expected = check_header(path, &mut file)?;
     // What is said to a damaged file: the missing end explains it better than whatever redb stumbled over.
     let damaged = |reason: String| match std::fs::metadata(path) {
-        Ok(found) if found.len() < expected => {
-            OpenError::CutOff { path: path.into(), length: found.len(), expected }
-        }
+        Ok(found) if found.len() < expected => OpenError::CutOff { path: path.into(), length: found.len(), expected },
         _ => OpenError::Corrupt { path: path.into(), reason },
     };
     let opened = catch_unwind(AssertUnwindSafe(|| redb::Builder::new().set_cache_size(cache).create_file(file)))
@@ -84,9 +81,9 @@ fn check_header(path: &Path, file: &mut File) -> Result<u64, OpenError> {
     let Some(geometry) = header.get(GEOMETRY) else {
         return Err(OpenError::CutOff { path: path.into(), length, expected: most });
     };
-    let mut numbers = geometry.chunks_exact(4).map(|four| {
-        four.iter().rev().fold(0_u64, |number, byte| number.wrapping_shl(8) | u64::from(*byte))
-    });
+    let mut numbers = geometry
+        .chunks_exact(4)
+        .map(|four| four.iter().rev().fold(0_u64, |number, byte| number.wrapping_shl(8) | u64::from(*byte)));
     let mut next = || numbers.next().unwrap_or(0);
     let (page, region_header, region_most, full_regions, trailing) = (next(), next(), next(), next(), next());
     let trailing = if trailing == 0 { 0 } else { trailing.saturating_add(region_header) };
@@ -126,11 +123,7 @@ fn make_folder(path: &Path) -> Result<(), OpenError> {
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
         return Ok(());
     };
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| error::of_io(folder, &error))
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| error::of_io(folder, &error))
 }
 
 fn private(path: &Path) -> std::io::Result<()> {

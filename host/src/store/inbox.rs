@@ -17,10 +17,8 @@ use crate::message::{Inbound, Timestamp};
 pub(super) const INBOX: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("inbox");
 /// The same key. Apart from the message, because it changes with each round and a message can have megabytes.
 pub(super) const TURNS: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("inbox.turns");
-pub(super) const SEEN: Aging = Aging {
-    records: TableDefinition::new("inbox.seen"),
-    by_time: TableDefinition::new("inbox.seen.by-time"),
-};
+pub(super) const SEEN: Aging =
+    Aging { records: TableDefinition::new("inbox.seen"), by_time: TableDefinition::new("inbox.seen.by-time") };
 
 /// The place of a message in the inbox.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -123,7 +121,8 @@ impl Reading<'_> {
     /// All turns that were begun and not finished.
     pub fn turns_running(&self) -> Result<Vec<(InboxKey, Turn)>, StoreError> {
         queues::all(self, TURNS, None, usize::MAX).map(|all| {
-            let with_key = |((instance, conversation, number), turn)| (InboxKey { instance, conversation, number }, turn);
+            let with_key =
+                |((instance, conversation, number), turn)| (InboxKey { instance, conversation, number }, turn);
             all.into_iter().map(with_key).collect()
         })
     }

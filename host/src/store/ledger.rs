@@ -143,7 +143,11 @@ impl Reading<'_> {
             }
             lines = lines.saturating_add(1);
         }
-        Ok(if (number, hash) == end { LedgerCheck::Whole(lines) } else { LedgerCheck::Broken(number.saturating_add(1)) })
+        Ok(if (number, hash) == end {
+            LedgerCheck::Whole(lines)
+        } else {
+            LedgerCheck::Broken(number.saturating_add(1))
+        })
     }
 }
 
@@ -166,7 +170,9 @@ impl Writing<'_> {
         ledger.insert(number, (hash, bytes.as_slice()))?;
         chain.insert(END, (number, hash))?;
         while ledger.len()? > kept {
-            let Some((oldest, value)) = ledger.pop_first()? else { break };
+            let Some((oldest, value)) = ledger.pop_first()? else {
+                break;
+            };
             chain.insert(START, (oldest.value(), value.value().0))?;
         }
         Ok(())

@@ -19,15 +19,11 @@ pub(super) const OUTBOX: TableDefinition<(&str, &str, u64), &[u8]> = TableDefini
 pub(super) const ATTEMPTS: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("outbox.attempts");
 /// Instance and id to conversation and number, while it is queued.
 pub(super) const PLACES: TableDefinition<(&str, &str), (&str, u64)> = TableDefinition::new("outbox.places");
-pub(super) const SEEN: Aging = Aging {
-    records: TableDefinition::new("outbox.seen"),
-    by_time: TableDefinition::new("outbox.seen.by-time"),
-};
+pub(super) const SEEN: Aging =
+    Aging { records: TableDefinition::new("outbox.seen"), by_time: TableDefinition::new("outbox.seen.by-time") };
 /// Instance and turn to the receipt.
-pub(super) const RECEIPTS: Aging = Aging {
-    records: TableDefinition::new("receipts"),
-    by_time: TableDefinition::new("receipts.by-time"),
-};
+pub(super) const RECEIPTS: Aging =
+    Aging { records: TableDefinition::new("receipts"), by_time: TableDefinition::new("receipts.by-time") };
 pub(super) const UNDELIVERED: TableDefinition<u64, &[u8]> = TableDefinition::new("outbox.undelivered");
 
 /// This many undelivered ones are kept for people to look at.
@@ -217,13 +213,7 @@ impl Writing<'_> {
     }
 
     /// An attempt failed; the next one not before `next`. Returns how often it failed, 0 when it is not queued.
-    pub fn outbox_failed(
-        &mut self,
-        instance: &str,
-        id: &str,
-        error: &str,
-        next: Timestamp,
-    ) -> Result<u32, StoreError> {
+    pub fn outbox_failed(&mut self, instance: &str, id: &str, error: &str, next: Timestamp) -> Result<u32, StoreError> {
         let changed = self.outbox_attempts(instance, id, |attempts| {
             attempts.failed = attempts.failed.saturating_add(1);
             attempts.next = next;
@@ -249,13 +239,7 @@ impl Writing<'_> {
     }
 
     /// It can't be delivered: out of the queue, into the list of what was given up. Whether it was queued.
-    pub fn outbox_give_up(
-        &mut self,
-        instance: &str,
-        id: &str,
-        error: &str,
-        at: Timestamp,
-    ) -> Result<bool, StoreError> {
+    pub fn outbox_give_up(&mut self, instance: &str, id: &str, error: &str, at: Timestamp) -> Result<bool, StoreError> {
         let Some(Queued { delivery, attempts, .. }) = self.outbox_entry(instance, id)? else {
             return Ok(false);
         };

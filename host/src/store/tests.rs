@@ -3,6 +3,7 @@
 mod commit;
 mod crash;
 mod damage;
+mod formats;
 mod records;
 
 use tempfile::TempDir;

@@ -54,10 +54,7 @@ pub(super) enum View<'a, K: Key + 'static, V: Value + 'static> {
 }
 
 impl<K: Key + 'static, V: Value + 'static> View<'_, K, V> {
-    pub(super) fn get<'k>(
-        &self,
-        key: impl Borrow<K::SelfType<'k>>,
-    ) -> Result<Option<AccessGuard<'_, V>>, StoreError> {
+    pub(super) fn get<'k>(&self, key: impl Borrow<K::SelfType<'k>>) -> Result<Option<AccessGuard<'_, V>>, StoreError> {
         Ok(match self {
             Self::Read(table) => redb::ReadableTable::get(table, key)?,
             Self::Write(table) => table.get(key)?,

@@ -63,7 +63,8 @@ pub fn session_import(from: impl BufRead) -> Result<Imported, StoreError> {
     let wrong = |line: usize, error: &dyn std::fmt::Display| {
         StoreError::Refused(format!("line {line} is not of an exported session: {error}"))
     };
-    let mut lines = from.lines().zip(1..).filter(|(line, _)| line.as_ref().map_or(true, |line| !line.trim().is_empty()));
+    let mut lines =
+        from.lines().zip(1..).filter(|(line, _)| line.as_ref().map_or(true, |line| !line.trim().is_empty()));
     let Some((head, number)) = lines.next() else {
         return Err(wrong(1, &"there is nothing in it"));
     };

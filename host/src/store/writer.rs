@@ -39,9 +39,14 @@ pub(super) trait Job: Send {
 pub(super) enum Request {
     Change(Box<dyn Job>),
     /// Open the file again if the handle is still the one of this generation.
-    Reopen { generation: u64, done: std::sync::mpsc::SyncSender<Result<(), StoreError>> },
+    Reopen {
+        generation: u64,
+        done: std::sync::mpsc::SyncSender<Result<(), StoreError>>,
+    },
     /// Look at every page.
-    Check { done: std::sync::mpsc::SyncSender<Result<bool, StoreError>> },
+    Check {
+        done: std::sync::mpsc::SyncSender<Result<bool, StoreError>>,
+    },
 }
 
 #[derive(Default)]

@@ -23,9 +23,8 @@ fn writes_that_come_during_a_commit_share_the_next_one() {
     write(&store, |tx| tx.session_start(&session("s", "c", 1))).unwrap();
     let before = store.read(|tx| tx.batch()).unwrap();
     let release = hold(&store);
-    let many: Vec<_> = (0..50)
-        .map(|number| store.write(move |tx| tx.message_append("s", &said(number.to_string(), 2))))
-        .collect();
+    let many: Vec<_> =
+        (0..50).map(|number| store.write(move |tx| tx.message_append("s", &said(number.to_string(), 2)))).collect();
     drop(release);
     let cursors: Vec<u64> = many.into_iter().map(|one| wait(one).unwrap()).collect();
     assert_eq!(cursors, (1..=50).collect::<Vec<u64>>());
@@ -55,10 +54,7 @@ fn a_change_that_fails_after_writing_takes_only_itself_out() {
     assert_eq!(wait(first), Ok(1));
     assert_eq!(wait(bad), Err(StoreError::Refused("no".into())));
     assert_eq!(wait(early), Err(StoreError::Refused("before writing".into())));
-    assert_eq!(
-        wait(panics),
-        Err(StoreError::Corrupt("called `Option::unwrap()` on a `None` value".into()))
-    );
+    assert_eq!(wait(panics), Err(StoreError::Corrupt("called `Option::unwrap()` on a `None` value".into())));
     assert_eq!(wait(last), Ok(2));
     assert_eq!(texts(&store, "s"), ["first", "last"]);
     assert_eq!(store.read(|tx| tx.batch()).unwrap(), before + 1);

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::*;
 use crate::message::{
-    Approval, Attachment, Content, Decision, Delivery, DeliveryContent, Extension, Inbound, Media, Part, Replay, ToolCall,
-    ToolOutcome, Usage,
+    Approval, Attachment, Content, Decision, Delivery, DeliveryContent, Extension, Inbound, Media, Part, Replay,
+    ToolCall, ToolOutcome, Usage,
 };
 
 const DAY: u64 = 24 * 60 * 60 * 1_000;
@@ -178,7 +178,7 @@ fn picture() -> Media {
 }
 
 /// One of everything that a message can have.
-fn everything() -> Message {
+pub(super) fn everything() -> Message {
     let outcome = ToolOutcome {
         id: "1".into(),
         name: "system.run".into(),
@@ -263,8 +263,14 @@ fn a_record_of_an_earlier_build_without_the_newer_fields_is_read() {
         created: u64,
         updated: u64,
     }
-    let early =
-        Early { id: "a".into(), instance: "web".into(), conversation: "a".into(), owner: ann(), created: 1, updated: 1 };
+    let early = Early {
+        id: "a".into(),
+        instance: "web".into(),
+        conversation: "a".into(),
+        owner: ann(),
+        created: 1,
+        updated: 1,
+    };
     let bytes = transaction::encode(&early).unwrap();
     assert_eq!(transaction::decode::<Session>("sessions", &bytes), Ok(session("a", "a", 1)));
 }
@@ -316,7 +322,12 @@ fn an_exported_session_comes_back_whole_under_a_new_id() {
     })
     .unwrap();
     let mut lines = Vec::new();
-    store.read(|tx| { lines.clear(); tx.session_export("a", &mut lines) }).unwrap();
+    store
+        .read(|tx| {
+            lines.clear();
+            tx.session_export("a", &mut lines)
+        })
+        .unwrap();
     assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), 122);
 
     let imported = session_import(Cursor::new(&lines)).unwrap();
@@ -349,7 +360,7 @@ fn what_is_not_an_exported_session_is_refused_with_its_line() {
 
 // Inbox.
 
-fn inbound(conversation: &str, id: &str) -> Inbound {
+pub(super) fn inbound(conversation: &str, id: &str) -> Inbound {
     Inbound {
         instance: "web".into(),
         id: id.into(),
@@ -454,7 +465,7 @@ fn ids_are_forgotten_after_thirty_days_a_few_at_a_time() {
 
 // Outbox.
 
-fn delivery(conversation: &str, id: &str) -> Delivery {
+pub(super) fn delivery(conversation: &str, id: &str) -> Delivery {
     Delivery {
         id: id.into(),
         instance: "web".into(),
@@ -564,7 +575,7 @@ fn the_list_of_what_was_given_up_keeps_the_newest_thousand() {
 
 // Approvals.
 
-fn approval(id: &str, session: &str, expires: u64) -> Approval {
+pub(super) fn approval(id: &str, session: &str, expires: u64) -> Approval {
     Approval {
         id: id.into(),
         instance: "web".into(),
@@ -598,7 +609,8 @@ fn an_approval_is_decided_once_and_in_time() {
         open.into_iter().map(|approval| approval.id).collect::<Vec<_>>()
     };
     assert_eq!((open("c"), open("d"), open("e")), (vec!["a".into(), "b".into()], vec!["c".into()], vec![]));
-    let decide = |id: &'static str, decision, at| write(&store, move |tx| tx.approval_decide(id, decision, &ann(), at)).unwrap();
+    let decide =
+        |id: &'static str, decision, at| write(&store, move |tx| tx.approval_decide(id, decision, &ann(), at)).unwrap();
     let allowed = Approval { decision: Some((Decision::AllowOnce, ann())), ..approval("a", "s", 50) };
     assert_eq!(decide("a", Decision::AllowOnce, 49), Decided::Now(allowed.clone()));
     assert_eq!(decide("a", Decision::Deny, 49), Decided::Already(allowed.clone()));
@@ -661,7 +673,8 @@ fn apply(store: &Store, instance: &'static str, set: Map, expected: Map) -> Resu
 fn state_is_written_removed_and_listed_for_each_instance() {
     let (_folder, store) = fresh();
     let some: Option<&[u8]> = Some(b"1");
-    apply(&store, "web", map(&[("a", some), ("b:1", some), ("b:2", some), ("b:3", some), ("c", some)]), Map::new()).unwrap();
+    apply(&store, "web", map(&[("a", some), ("b:1", some), ("b:2", some), ("b:3", some), ("c", some)]), Map::new())
+        .unwrap();
     apply(&store, "we", map(&[("z", Some(b"22"))]), Map::new()).unwrap();
     apply(&store, "web", map(&[("b:2", None), ("nowhere", None), ("a", Some(b"333"))]), Map::new()).unwrap();
     store
@@ -786,7 +799,7 @@ fn usage_adds_up_by_day_and_model() {
 
 // Ledger.
 
-fn line(number: u64) -> LedgerLine {
+pub(super) fn line(number: u64) -> LedgerLine {
     LedgerLine {
         at: number,
         plugin: if number % 2 == 0 { "even".into() } else { "odd".into() },
