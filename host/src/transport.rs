@@ -22,6 +22,7 @@ mod console;
 mod dial;
 pub mod http;
 mod hub;
+mod instance;
 mod lines;
 mod poll;
 mod process;

@@ -5,23 +5,20 @@
 //! list when it is dropped. Events of one connection and its alarms share a lane (a fair lock), so that a fresh guest
 //! never sees them out of order or side by side.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::hub::InstanceOptions;
+use super::instance::Instance;
 use super::status::{Counters, Health, State, count};
-use super::timer::Alarms;
-use super::{Event, EventOutcome, Frame, Receiver, TransportKind, TransportRequest};
+use super::{Event, EventOutcome, Frame, TransportKind, TransportRequest};
 use crate::message::now;
-use crate::wit::role::channel::{Alarm, Closed, Opened, Source};
+use crate::wit::role::channel::{Closed, Opened, Source};
 
 /// What may wait to be sent before the peer counts as one that does not read.
 pub(super) const QUEUE_MAX: usize = 32 << 20;
@@ -179,6 +176,40 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// The other half is for whoever writes to the peer.
+    pub(super) fn new(id: u64, transport: &Arc<Transport>) -> (Self, mpsc::UnboundedReceiver<Outgoing>) {
+        let (queue, outgoing) = mpsc::unbounded_channel();
+        let connection = Self {
+            id,
+            transport: Arc::clone(transport),
+            tags: Mutex::default(),
+            queue,
+            queued: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            lane: tokio::sync::Mutex::default(),
+            ended: transport.stop.child_token(),
+            end: OnceLock::new(),
+        };
+        (connection, outgoing)
+    }
+
+    /// Waits for its turn: events of a connection go one at a time.
+    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.lane.lock().await
+    }
+
+    /// Ends it after what is queued; nothing more can be sent.
+    pub(super) fn close(&self, end: End) {
+        self.closing.store(true, Ordering::Release);
+        // Nobody writes any more: it is over already.
+        let _ = self.queue.send(Outgoing::Close(end));
+    }
+
+    /// New tags; gives back the old ones.
+    pub(super) fn retag(&self, tags: Vec<String>) -> Vec<String> {
+        std::mem::replace(&mut *lock(&self.tags), tags)
+    }
+
     /// Ends it now; the first reason stays.
     pub(super) fn end(&self, end: End) {
         let _ = self.end.set(end);
@@ -203,7 +234,8 @@ impl Connection {
         self.queued.fetch_sub(outgoing.cost(), Ordering::Relaxed);
     }
 
-    fn send(&self, outgoing: Outgoing, counters: &Counters) {
+    /// Queues a frame; a queue that is too long ends the connection.
+    pub(super) fn send(&self, outgoing: Outgoing, counters: &Counters) {
         let cost = outgoing.cost();
         let waiting = self
             .queued
@@ -226,242 +258,18 @@ impl Connection {
         }
     }
 
-    fn is_open(&self) -> bool {
+    /// Frames can be sent to it.
+    pub(super) fn is_open(&self) -> bool {
         !self.closing.load(Ordering::Acquire) && !self.ended.is_cancelled()
     }
 
-    fn source(&self) -> Source {
+    /// It, as events name it.
+    pub(super) fn source(&self) -> Source {
         Source {
             transport: self.transport.id.clone(),
             connection: self.id,
             tags: lock(&self.tags).clone(),
         }
-    }
-}
-
-/// The open connections of an instance, by id and by tag.
-#[derive(Default)]
-struct Open {
-    by_id: HashMap<u64, Arc<Connection>>,
-    by_tag: HashMap<String, BTreeSet<u64>>,
-}
-
-impl Open {
-    fn tagged(&self, tag: &str) -> impl Iterator<Item = &Arc<Connection>> {
-        let ids = self.by_tag.get(tag).into_iter().flatten();
-        ids.filter_map(|id| self.by_id.get(id))
-            .filter(|connection| connection.is_open())
-    }
-
-    fn untag(&mut self, connection: &Connection) {
-        for tag in lock(&connection.tags).drain(..) {
-            if let Some(ids) = self.by_tag.get_mut(&tag) {
-                ids.remove(&connection.id);
-                if ids.is_empty() {
-                    self.by_tag.remove(&tag);
-                }
-            }
-        }
-    }
-}
-
-/// A channel instance: what it has open and where its events go.
-pub(super) struct Instance {
-    pub(super) name: String,
-    receiver: RwLock<Arc<dyn Receiver>>,
-    options: RwLock<Arc<InstanceOptions>>,
-    open: Mutex<Open>,
-    pub(super) transports: Mutex<Vec<Arc<Transport>>>,
-    alarms: Arc<Alarms>,
-    /// Alarms without a connection go one at a time.
-    lane: tokio::sync::Mutex<()>,
-    pub(super) tasks: TaskTracker,
-    /// The instance is gone: no more events.
-    pub(super) stop: CancellationToken,
-    pub(super) counters: Arc<Counters>,
-    ids: Arc<AtomicU64>,
-}
-
-impl Instance {
-    pub(super) fn new(
-        name: &str,
-        receiver: Arc<dyn Receiver>,
-        options: InstanceOptions,
-        counters: Arc<Counters>,
-        ids: Arc<AtomicU64>,
-    ) -> Self {
-        Self {
-            name: name.to_owned(),
-            receiver: RwLock::new(receiver),
-            options: RwLock::new(Arc::new(options)),
-            open: Mutex::default(),
-            transports: Mutex::default(),
-            alarms: Arc::default(),
-            lane: tokio::sync::Mutex::default(),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-            counters,
-            ids,
-        }
-    }
-
-    pub(super) fn receiver(&self) -> Arc<dyn Receiver> {
-        Arc::clone(&self.receiver.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(super) fn options(&self) -> Arc<InstanceOptions> {
-        Arc::clone(&self.options.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(super) fn replace(&self, receiver: Arc<dyn Receiver>, options: InstanceOptions) {
-        *self.receiver.write().unwrap_or_else(PoisonError::into_inner) = receiver;
-        *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options);
-    }
-
-    /// Hands one event to the driver; nothing once the instance is gone.
-    pub(super) async fn event(&self, event: Event) -> EventOutcome {
-        if self.stop.is_cancelled() {
-            return EventOutcome::Dropped;
-        }
-        self.receiver().event(&self.name, event).await
-    }
-
-    /// Registers a connection. The second half is for whoever writes to the peer.
-    pub(super) fn open(
-        self: &Arc<Self>,
-        transport: &Arc<Transport>,
-    ) -> (Link, mpsc::UnboundedReceiver<Outgoing>) {
-        let (queue, outgoing) = mpsc::unbounded_channel();
-        let connection = Arc::new(Connection {
-            id: self.ids.fetch_add(1, Ordering::Relaxed),
-            transport: Arc::clone(transport),
-            tags: Mutex::default(),
-            queue,
-            queued: AtomicUsize::new(0),
-            closing: AtomicBool::new(false),
-            lane: tokio::sync::Mutex::default(),
-            ended: transport.stop.child_token(),
-            end: OnceLock::new(),
-        });
-        lock(&self.open)
-            .by_id
-            .insert(connection.id, Arc::clone(&connection));
-        count(&self.counters.opened);
-        (
-            Link {
-                instance: Arc::clone(self),
-                connection,
-            },
-            outgoing,
-        )
-    }
-
-    pub(super) fn is_open(&self, id: u64) -> bool {
-        lock(&self.open)
-            .by_id
-            .get(&id)
-            .is_some_and(|connection| connection.is_open())
-    }
-
-    pub(super) fn tagged(&self, tag: &str) -> Vec<u64> {
-        lock(&self.open)
-            .tagged(tag)
-            .map(|connection| connection.id)
-            .collect()
-    }
-
-    /// Open connections: of one transport, or all.
-    pub(super) fn connections(&self, transport: Option<&str>) -> usize {
-        let open = lock(&self.open);
-        match transport {
-            None => open.by_id.len(),
-            Some(id) => open
-                .by_id
-                .values()
-                .filter(|connection| connection.transport.id == id)
-                .count(),
-        }
-    }
-
-    pub(super) fn send_one(&self, id: u64, frame: Frame) {
-        let open = lock(&self.open);
-        if let Some(connection) = open.by_id.get(&id).filter(|connection| connection.is_open()) {
-            connection.send(frame.into(), &self.counters);
-        }
-    }
-
-    pub(super) fn send_tagged(&self, tag: &str, frame: Frame) {
-        let outgoing = Outgoing::from(frame);
-        for connection in lock(&self.open).tagged(tag) {
-            connection.send(outgoing.clone(), &self.counters);
-        }
-    }
-
-    pub(super) fn close(&self, id: u64, code: u16, reason: String) {
-        let open = lock(&self.open);
-        if let Some(connection) = open.by_id.get(&id).filter(|connection| connection.is_open()) {
-            connection.closing.store(true, Ordering::Release);
-            let _ = connection.queue.send(Outgoing::Close(End { code, reason }));
-        }
-    }
-
-    pub(super) fn tag(&self, id: u64, tags: Vec<String>) {
-        let mut open = lock(&self.open);
-        let Some(connection) = open.by_id.get(&id).cloned() else {
-            return;
-        };
-        open.untag(&connection);
-        for tag in &tags {
-            open.by_tag.entry(tag.clone()).or_default().insert(id);
-        }
-        *lock(&connection.tags) = tags;
-    }
-
-    pub(super) fn alarm(self: &Arc<Self>, name: String, after: Duration, on: Option<u64>) {
-        let on = match on {
-            None => None,
-            Some(id) => match lock(&self.open).by_id.get(&id) {
-                Some(connection) => Some(Arc::clone(connection)),
-                None => return,
-            },
-        };
-        let id = on.as_ref().map(|connection| connection.id);
-        let (instance, rung) = (Arc::clone(self), name.clone());
-        let set = self.alarms.set(name, id, after, async move {
-            let (_turn, source) = match &on {
-                None => (instance.lane.lock().await, None),
-                Some(connection) => {
-                    let turn = connection.lane.lock().await;
-                    if !instance.has(connection.id) {
-                        return;
-                    }
-                    (turn, Some(connection.source()))
-                }
-            };
-            instance.event(Event::Alarm(Alarm { name: rung, source })).await;
-        });
-        if !set {
-            tracing::warn!(
-                instance = self.name,
-                "an alarm was not set: the channel has too many of them"
-            );
-        }
-    }
-
-    pub(super) fn cancel_alarms(&self) {
-        self.alarms.cancel_all();
-    }
-
-    fn has(&self, id: u64) -> bool {
-        lock(&self.open).by_id.contains_key(&id)
-    }
-
-    fn forget(&self, connection: &Connection) {
-        let mut open = lock(&self.open);
-        open.by_id.remove(&connection.id);
-        open.untag(connection);
-        drop(open);
-        self.alarms.cancel_of(connection.id);
     }
 }
 
@@ -479,7 +287,7 @@ impl Link {
         path: String,
         headers: Vec<(String, String)>,
     ) -> EventOutcome {
-        let _turn = self.connection.lane.lock().await;
+        let _turn = self.connection.turn().await;
         let source = self.connection.source();
         self.instance
             .event(Event::Opened(Opened {
@@ -495,7 +303,7 @@ impl Link {
     pub(super) async fn frame(&self, frame: Frame) -> EventOutcome {
         count(&self.instance.counters.frames_in);
         self.connection.transport.health.progressed();
-        let _turn = self.connection.lane.lock().await;
+        let _turn = self.connection.turn().await;
         self.instance
             .event(Event::Frame((self.connection.source(), frame)))
             .await
@@ -503,7 +311,7 @@ impl Link {
 
     /// It is gone: the last event of a connection, which has no more alarms and gets no more frames.
     pub(super) async fn closed(self, end: End) -> EventOutcome {
-        let _turn = self.connection.lane.lock().await;
+        let _turn = self.connection.turn().await;
         let source = self.connection.source();
         self.instance.forget(&self.connection);
         self.instance

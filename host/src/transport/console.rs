@@ -9,7 +9,8 @@ use std::sync::Arc;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Mutex, mpsc};
 
-use super::connection::{Connection, End, Instance, Link, Outgoing, Transport, code};
+use super::connection::{Connection, End, Link, Outgoing, Transport, code};
+use super::instance::Instance;
 use super::status::State;
 use super::{Frame, lines};
 

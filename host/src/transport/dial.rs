@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::connection::{End, Instance, Transport, code};
+use super::connection::{End, Transport, code};
+use super::instance::Instance;
 use super::status::State;
 use super::{Backoff, DialError, DialledSocket, EventOutcome, ReceiverError, websocket};
 

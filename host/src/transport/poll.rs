@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::connection::{Instance, Transport};
+use super::connection::Transport;
+use super::instance::Instance;
 use super::status::{State, count};
 use super::{Backoff, DialError, Event, EventOutcome, ReceiverError, Response, backoff};
 use crate::message::now;

@@ -16,7 +16,8 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, timeout};
 
-use super::connection::{Connection, End, Instance, Link, Outgoing, Transport, code};
+use super::connection::{Connection, End, Link, Outgoing, Transport, code};
+use super::instance::Instance;
 use super::status::State;
 use super::{Backoff, EventOutcome, FRAME_MAX, lines};
 use crate::wit::role::channel::Process;
