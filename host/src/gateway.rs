@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::capability::{Effect, Held, connection, control as control_effect, gateway as gateway_effect};
+use crate::capability::{Effect, Held, control as control_effect, gateway as gateway_effect};
 use crate::live::Live;
 use crate::message::{Decision, Delivery, DeliveryContent, Inbound, Media, Sender, now};
 use crate::plugin::channel::{ChannelInstance, Failure};
@@ -77,6 +77,8 @@ pub struct Gateway {
     changed: Mutex<BTreeSet<Key>>,
     changes: Notify,
     settled: Mutex<HashMap<String, Result<Option<String>, String>>>,
+    /// By instance and transport.
+    peers: Mutex<HashMap<(String, String), driver::Peer>>,
     stop: CancellationToken,
 }
 
@@ -170,6 +172,7 @@ impl Gateway {
             changed: Mutex::default(),
             changes: Notify::new(),
             settled: Mutex::default(),
+            peers: Mutex::default(),
             stop: CancellationToken::new(),
         })
     }
@@ -357,14 +360,11 @@ impl Gateway {
             let stored = self.store(instance, held.state, kept).await?;
             self.execute(stored);
         }
-        self.apply(instance, connections);
-        Ok(())
-    }
-
-    fn apply(&self, instance: &str, effects: Vec<connection::Effect>) {
-        if !effects.is_empty() {
-            self.parts.hub.apply(instance, effects);
+        if !connections.is_empty() {
+            self.fill_frames(instance, &held.secrets, &mut connections);
+            self.parts.hub.apply(instance, connections);
         }
+        Ok(())
     }
 
     fn notice(&self, instance: &str, notice: Notice) {

@@ -4,21 +4,24 @@
 //! held is stored before the event counts as taken; an error or a trap discards it and the event is tried again after
 //! 1, 5 and 25 s, then put aside.
 
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::Gateway;
+use super::{Gateway, lock};
 use crate::capability::Error;
-use crate::capability::http::Outgoing;
-use crate::capability::secrets::CallSecrets;
+use crate::capability::connection;
+use crate::capability::http::{Outgoing, SocketError, Target as HttpTarget};
+use crate::capability::secrets::{CallSecrets, Redactor};
 use crate::plugin::channel::{ChannelInstance, Failure};
 use crate::store::StoreError;
 use crate::transport::{
-    DialError, DialledSocket, Dialer, Event, EventOutcome, Incoming, PreparedRequest, Receiver, ReceiverError, Request,
-    Response,
+    ByteStream, DialError, DialledSocket, Dialer, Event, EventOutcome, Frame, Incoming, PreparedRequest, Receiver,
+    ReceiverError, Request, Response, websocket_config,
 };
+use crate::wit::openpista::connection::connection::Target;
 use crate::wit::role::channel::ChannelError;
 
 /// An event that failed is tried again after these.
@@ -81,9 +84,51 @@ fn refused(failure: &Failure<ChannelError>) -> ReceiverError {
     }
 }
 
+impl Gateway {
+    /// Secrets for the frames that a call sends to dialled connections. A frame that would carry one elsewhere is not
+    /// sent.
+    pub(super) fn fill_frames(&self, instance: &str, secrets: &CallSecrets, effects: &mut Vec<connection::Effect>) {
+        if lock(&self.peers).is_empty() {
+            return;
+        }
+        effects.retain_mut(|effect| {
+            let connection::Effect::Send(Target::One(id), Frame::Text(text)) = effect else { return true };
+            let Some(transport) = self.parts.hub.transport_of(instance, *id) else { return true };
+            let peers = lock(&self.peers);
+            let Some(peer) = peers.get(&(instance.to_string(), transport)) else { return true };
+            match secrets.fill_frame(&peer.target, std::mem::take(text)) {
+                Ok(filled) => {
+                    *text = filled;
+                    true
+                }
+                Err(error) => {
+                    tracing::error!(instance, "a frame is not sent: {error}");
+                    false
+                }
+            }
+        });
+    }
+
+    /// What a dialled peer sends back never shows a secret to the guest.
+    fn cleaned(&self, instance: &str, event: Event) -> Event {
+        let Event::Frame((source, frame)) = event else { return event };
+        let redactor = {
+            let peers = lock(&self.peers);
+            peers.get(&(instance.to_string(), source.transport.clone())).map(|peer| Arc::clone(&peer.redactor))
+        };
+        let frame = match (redactor, frame) {
+            (None, frame) => frame,
+            (Some(redactor), Frame::Text(text)) => Frame::Text(redactor.clean(&text)),
+            (Some(redactor), Frame::Binary(bytes)) => Frame::Binary(redactor.clean_bytes(&bytes)),
+        };
+        Event::Frame((source, frame))
+    }
+}
+
 #[async_trait]
 impl Receiver for Gateway {
     async fn event(&self, instance: &str, event: Event) -> EventOutcome {
+        let event = self.cleaned(instance, event);
         let mut pauses = AGAIN.into_iter();
         loop {
             match self.attempt(instance, &event).await {
@@ -127,16 +172,26 @@ impl Receiver for Gateway {
         self.commit(instance, held)
             .await
             .map_err(|error| ReceiverError::Unavailable(format!("it cannot be stored: {error}")))?;
-        Ok(Box::new(Prepared { channel, request, secrets, cancel: self.stop.child_token() }))
+        let cancel = self.stop.child_token();
+        let (gateway, transport) = (self.me.clone(), transport.to_string());
+        Ok(Box::new(Prepared { gateway, transport, channel, request, secrets, cancel }))
     }
 }
 
 /// A request that the channel prepared, to be made through the egress gate with the instance's own scope and secrets.
 struct Prepared {
+    gateway: Weak<Gateway>,
+    transport: String,
     channel: ChannelInstance,
     request: Request,
     secrets: CallSecrets,
     cancel: CancellationToken,
+}
+
+/// Who is at the other end of a dialled connection: frames to it may hold secrets, frames from it are cleaned of them.
+pub(super) struct Peer {
+    target: HttpTarget,
+    redactor: Arc<Redactor>,
 }
 
 /// An answer to a poll may take so long.
@@ -168,6 +223,17 @@ impl Dialer for Prepared {
     }
 
     async fn dial(self: Box<Self>) -> Result<DialledSocket, DialError> {
-        Err(DialError::Unavailable("joined next".into()))
+        let egress = &self.channel.host.services.http;
+        let boxed = |stream| Box::new(stream) as Box<dyn ByteStream>;
+        let dialled = egress.dial(self.outgoing(), self.request.clone(), websocket_config(), boxed).await;
+        let dialled = dialled.map_err(|error| match error {
+            SocketError::Gate(error) => failed(error),
+            SocketError::Status { status, retry_after } => DialError::Status { status, retry_after },
+        })?;
+        if let Some(gateway) = self.gateway.upgrade() {
+            let peer = Peer { target: dialled.target, redactor: dialled.redactor };
+            lock(&gateway.peers).insert((self.channel.instance.name.clone(), self.transport.clone()), peer);
+        }
+        Ok(dialled.socket)
     }
 }

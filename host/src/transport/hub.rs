@@ -199,6 +199,11 @@ impl Hub {
         }
     }
 
+    /// The transport that an open connection belongs to.
+    pub fn transport_of(&self, instance: &str, id: u64) -> Option<String> {
+        self.instance(instance)?.transport_of(id)
+    }
+
     /// Closes all that an instance has open, without events for it, and waits until that is done, 5 s at most. Not to
     /// be called from within one of its events.
     pub async fn close_instance(&self, name: &str) {

@@ -140,6 +140,11 @@ impl Instance {
             .collect()
     }
 
+    /// The transport that a connection belongs to.
+    pub(super) fn transport_of(&self, id: u64) -> Option<String> {
+        lock(&self.open).by_id.get(&id).map(|connection| connection.transport.id.clone())
+    }
+
     /// Open connections: of one transport, or all.
     pub(super) fn connections(&self, transport: Option<&str>) -> usize {
         let open = lock(&self.open);
