@@ -22,8 +22,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use toml::de::DeTable;
 
-pub use instance::{Contacts, Instance, Role, Secret, SecretError, SecretSource, is_name};
 use instance::ServerWishes;
+pub use instance::{Contacts, Instance, Role, Secret, SecretError, SecretSource, is_name};
 pub use read::{Origin, Problem, Setting, suggestion};
 use read::{Reader, choose};
 
@@ -363,7 +363,17 @@ impl Config {
         let log = log(reader, root);
         let plugins = plugins(reader, root, home);
         let sections = [
-            "agent", "server", "policy", "limits", "http", "store", "log", "plugins", "providers", "channels", "tools",
+            "agent",
+            "server",
+            "policy",
+            "limits",
+            "http",
+            "store",
+            "log",
+            "plugins",
+            "providers",
+            "channels",
+            "tools",
         ];
         reader.refuse_unknown(root, "", &sections.iter().map(|s| (*s).to_owned()).collect());
         Self {
@@ -483,9 +493,8 @@ fn agent<'a>(reader: &mut Reader<'a>, root: &DeTable<'a>, sources: &Sources) -> 
     // A daemon that a service manager starts has `/` around it, which nobody means to work in.
     let here = sources.at_terminal && sources.started_in != Path::new("/");
     let default = if here { &sources.started_in } else { &sources.user_folder };
-    let workspace = section
-        .path("workspace", &["OPENPISTA_WORKSPACE"], Some(default.clone()))
-        .unwrap_or_else(|| default.clone());
+    let workspace =
+        section.path("workspace", &["OPENPISTA_WORKSPACE"], Some(default.clone())).unwrap_or_else(|| default.clone());
     section.end();
     Agent {
         model,
@@ -512,8 +521,7 @@ fn server<'a>(reader: &mut Reader<'a>, root: &DeTable<'a>, wishes: ServerWishes)
             .parse::<SocketAddr>()
             .map_err(|_| format!("\"{text}\" is not an address with a port, like \"127.0.0.1:3210\""))
     };
-    let (listen, listen_origin) =
-        section.take("listen", &[], Some(default), address, |a| Value::from(a.to_string()));
+    let (listen, listen_origin) = section.take("listen", &[], Some(default), address, |a| Value::from(a.to_string()));
     let mut listen = listen.unwrap_or(default);
     let mut origin = listen_origin;
     let token = section

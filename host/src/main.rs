@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 use std::collections::BTreeMap;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -7,4 +8,17 @@ async fn main() -> anyhow::Result<()> {
     let config = openpista_host::config::Config::load(&sources)?;
     let app = openpista_host::app::App::assemble(config, openpista_host::transport::Console::standard(true)).await?;
     app.serve(|app| { eprintln!("{:?} {:?}", app.link(), app.models.choice()); for idle in &app.registry.snapshot().idle { eprintln!("idle {idle:?}"); } for b in &app.registry.snapshot().broken { eprintln!("broken {b:?}"); } }).await
+=======
+//! The executable: hands the application to the command line and ends with its exit code.
+
+use std::process::ExitCode;
+
+use openpista_host::cli::{self, Hooks};
+
+fn main() -> ExitCode {
+    cli::run(Hooks {
+        daemon: |_config, _options| Box::pin(async { anyhow::bail!("this build has no application in it") }),
+        offline: |_config| Box::pin(async { anyhow::bail!("this build has no application in it") }),
+    })
+>>>>>>> bbb41d0 (Add the command line, its home and its output)
 }

@@ -237,8 +237,7 @@ fn older_keys(
     wishes: &mut ServerWishes,
 ) {
     let port = |value: &Value, _: &Reader<'_>| {
-        scalar::count(value)
-            .and_then(|n| u16::try_from(n).map_err(|_| format!("{n} is not a port: 0 to 65535")))
+        scalar::count(value).and_then(|n| u16::try_from(n).map_err(|_| format!("{n} is not a port: 0 to 65535")))
     };
     let (port, origin) = section.take("port", &[], None, port, |port| Value::from(*port));
     if let Some(port) = port {

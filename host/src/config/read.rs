@@ -104,11 +104,7 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Over a file's text (empty if there is none).
-    pub fn new(
-        file: &'a Path,
-        text: &'a str,
-        sources: &'a Sources,
-    ) -> Self {
+    pub fn new(file: &'a Path, text: &'a str, sources: &'a Sources) -> Self {
         Self {
             file,
             text,
@@ -211,9 +207,9 @@ pub fn json(value: &DeValue<'_>) -> Value {
         DeValue::Boolean(flag) => Value::from(*flag),
         DeValue::Datetime(date) => Value::from(date.to_string()),
         DeValue::Array(items) => Value::Array(items.iter().map(|item| json(item.get_ref())).collect()),
-        DeValue::Table(table) => Value::Object(
-            table.iter().map(|(key, item)| (key.get_ref().to_string(), json(item.get_ref()))).collect(),
-        ),
+        DeValue::Table(table) => {
+            Value::Object(table.iter().map(|(key, item)| (key.get_ref().to_string(), json(item.get_ref()))).collect())
+        }
     }
 }
 

@@ -114,11 +114,7 @@ fn all_problems_are_reported_at_once() {
          contacts = \"all\"\n[policy]\ndefault = \"maybe\"\n",
     );
     let places: Vec<_> = found.iter().map(|text| text.split(' ').next().unwrap().to_owned()).collect();
-    assert_eq!(
-        places,
-        [6, 5, 2, 3, 8].map(|line| format!("{FILE}:{line}:")),
-        "{found:#?}"
-    );
+    assert_eq!(places, [6, 5, 2, 3, 8].map(|line| format!("{FILE}:{line}:")), "{found:#?}");
 }
 
 #[test]
@@ -134,10 +130,7 @@ fn the_environment_is_stronger_than_the_file_and_the_command_line_is_stronger_th
     let config = Config::parse(text, Path::new(FILE), &sources).unwrap();
     assert_eq!(config.agent.max_tool_rounds, 7);
     assert_eq!(config.agent.effort, Some(Effort::Low));
-    assert_eq!(
-        config.agent.model,
-        Some(ModelName { instance: "demo".to_owned(), model: Some("calm".to_owned()) })
-    );
+    assert_eq!(config.agent.model, Some(ModelName { instance: "demo".to_owned(), model: Some("calm".to_owned()) }));
     assert_eq!(origin_of(&config, "agent.model"), Origin::Environment { variable: "OPENPISTA_MODEL".to_owned() });
     assert_eq!(origin_of(&config, "agent.effort"), Origin::File { line: 4 });
     assert_eq!(origin_of(&config, "agent.turn_timeout"), Origin::Default);
@@ -183,7 +176,10 @@ fn the_older_keys_of_a_channel_reach_the_server_and_its_settings() {
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.server.cors_origins, ["https://a.example"]);
     assert_eq!(config.channels["web"].secrets["web-token"], SecretSource::Inline(Secret::new("t")));
-    assert_eq!(Value::Object(config.channels["web"].settings.clone()), json!({"static_dir": "/home/ann/.openpista/pages"}));
+    assert_eq!(
+        Value::Object(config.channels["web"].settings.clone()),
+        json!({"static_dir": "/home/ann/.openpista/pages"})
+    );
     assert_eq!(
         Value::Object(config.channels["chat"].settings.clone()),
         json!({"session_dir": "/home/ann/s", "bridge_path": "/opt/b"})
@@ -216,8 +212,10 @@ fn an_empty_token_is_refused_instead_of_switching_the_check_off() {
     let found = problems_with("", &with_environment(&[("OPENPISTA_WEB_TOKEN", "")]));
     assert_eq!(
         found,
-        ["environment variable OPENPISTA_WEB_TOKEN: `token` in [server]: an empty text is no secret; leave the key out \
-          to have none"]
+        [
+            "environment variable OPENPISTA_WEB_TOKEN: `token` in [server]: an empty text is no secret; leave the key out \
+          to have none"
+        ]
     );
 }
 
@@ -233,10 +231,7 @@ fn secrets_are_never_shown() {
 #[test]
 fn a_secret_of_the_wrong_shape_is_refused_without_showing_it() {
     let found = problems("[providers.a]\nsecrets = { key = { envv = \"hidden\" } }\n");
-    assert_eq!(
-        found,
-        [format!("{FILE}:2: secret `key`: write a text, {{ env = \"NAME\" }} or {{ file = \"path\" }}")]
-    );
+    assert_eq!(found, [format!("{FILE}:2: secret `key`: write a text, {{ env = \"NAME\" }} or {{ file = \"path\" }}")]);
 }
 
 #[test]
@@ -245,7 +240,8 @@ fn secrets_are_read_where_they_are() {
     let path = folder.path().join("key");
     std::fs::write(&path, "from a file\n").unwrap();
     let environment = BTreeMap::from([("KEY".to_owned(), "from a variable".to_owned())]);
-    let read = |source: SecretSource| source.read(&environment).map(|s| s.reveal().to_owned()).map_err(|e| e.to_string());
+    let read =
+        |source: SecretSource| source.read(&environment).map(|s| s.reveal().to_owned()).map_err(|e| e.to_string());
     assert_eq!(read(SecretSource::File(path)), Ok("from a file".to_owned()));
     assert_eq!(read(SecretSource::Environment("KEY".to_owned())), Ok("from a variable".to_owned()));
     assert_eq!(
@@ -295,9 +291,8 @@ fn the_most_exact_pattern_decides_about_a_tool() {
         "[policy.tools]\n\"*\" = \"ask\"\n\"files.*\" = \"deny\"\n\"files.read*\" = \"allow\"\n\"files.read_all\" = \"ask\"\n",
     )
     .policy;
-    let said: Vec<_> = ["system.run", "files.write", "files.read", "files.read_all"]
-        .map(|tool| policy.named(tool))
-        .to_vec();
+    let said: Vec<_> =
+        ["system.run", "files.write", "files.read", "files.read_all"].map(|tool| policy.named(tool)).to_vec();
     assert_eq!(said, [Verdict::Ask, Verdict::Deny, Verdict::Allow, Verdict::Ask].map(Some));
     assert_eq!(parse("").policy.named("system.run"), None);
 }
@@ -316,7 +311,8 @@ fn the_workspace_is_where_a_person_started_it_else_their_own_folder() {
     let service = Sources { at_terminal: false, ..sources() };
     let config = Config::parse("", Path::new(FILE), &service).unwrap();
     assert_eq!(config.agent.workspace, PathBuf::from("/home/ann"));
-    let from_variable = Sources { environment: with_environment(&[("OPENPISTA_WORKSPACE", "here")]).environment, ..sources() };
+    let from_variable =
+        Sources { environment: with_environment(&[("OPENPISTA_WORKSPACE", "here")]).environment, ..sources() };
     let config = Config::parse("", Path::new(FILE), &from_variable).unwrap();
     assert_eq!(config.agent.workspace, PathBuf::from("/home/ann/work/here"));
 }

@@ -1,0 +1,177 @@
+//! The short commands: `status`, `stop`, `model`, `channel`, `ledger`.
+
+use super::arguments::{ChannelCommand, LedgerCommand, ModelCommand};
+use super::{Context, Exit, Failure, connect, logging};
+use crate::admin::{Request, Response};
+use crate::message::now;
+use crate::output::{Cell, Paint, ago, plain, shortened};
+
+fn no_daemon(context: &Context) -> Failure {
+    Failure::new(Exit::Daemon, format!("no daemon is running on {}", context.home.path().display()))
+}
+
+/// Whether a daemon runs.
+pub async fn status(context: &Context) -> Result<Exit, Failure> {
+    logging::for_a_command(context.verbosity)?;
+    let link = connect::daemon(context).await?.ok_or_else(|| no_daemon(context))?;
+    for response in link.all(Request::Status).await? {
+        let Response::Status(status) = response else { continue };
+        if context.output.json {
+            context.output.json(&status)?;
+            continue;
+        }
+        let since = ago(status.started, now());
+        let turns = if status.turns == 1 { "1 turn is".to_owned() } else { format!("{} turns are", status.turns) };
+        context
+            .output
+            .line(&format!("{} runs as process {}, started {since}; {turns} running", status.version, status.pid))?;
+        if let Some(address) = status.address {
+            context.output.line(&format!("page: {address}"))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Ends turns.
+pub async fn stop(context: &Context, session: Option<String>) -> Result<Exit, Failure> {
+    logging::for_a_command(context.verbosity)?;
+    let link = connect::daemon(context).await?.ok_or_else(|| no_daemon(context))?;
+    for response in link.all(Request::Stop { session }).await? {
+        let Response::Stopped { sessions } = response else { continue };
+        if context.output.json {
+            context.output.json(&serde_json::json!({ "stopped": sessions }))?;
+        } else if sessions.is_empty() {
+            context.output.note(Paint::Faint, "No turn was running.");
+        } else {
+            for session in sessions {
+                context.output.line(&format!("stopped {session}"))?;
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Models.
+pub async fn models(context: &Context, command: ModelCommand) -> Result<Exit, Failure> {
+    let ModelCommand::List = command;
+    logging::for_a_command(context.verbosity)?;
+    let output = context.output;
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    for response in connect::reach(context).await?.all(Request::ModelList).await? {
+        let Response::Model(model) = response else { continue };
+        if output.json {
+            output.json(&model)?;
+            continue;
+        }
+        let mark = if model.chosen { Cell::painted(Paint::Good, "*") } else { "".into() };
+        rows.push(vec![
+            mark,
+            format!("{}/{}", model.instance, model.model).into(),
+            model.context.map_or_else(String::new, |tokens| tokens.to_string()).into(),
+            model.note.unwrap_or_default().into(),
+        ]);
+    }
+    if !output.json {
+        output.table(&["", "MODEL", "CONTEXT", "NOTE"], &rows)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Channels.
+pub async fn channels(context: &Context, command: ChannelCommand) -> Result<Exit, Failure> {
+    logging::for_a_command(context.verbosity)?;
+    let (name, whole) = match command {
+        ChannelCommand::List => (None, false),
+        ChannelCommand::Status { name } => (name, true),
+    };
+    let output = context.output;
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    let mut transports: Vec<Vec<Cell>> = Vec::new();
+    let now = now();
+    for response in connect::reach(context).await?.all(Request::ChannelList { name }).await? {
+        let Response::Channel(channel) = response else { continue };
+        if output.json {
+            output.json(&channel)?;
+            continue;
+        }
+        let paint = match channel.state.as_str() {
+            "live" => Paint::Good,
+            "down" => Paint::Bad,
+            "connecting" => Paint::Warn,
+            _ => Paint::Faint,
+        };
+        for transport in &channel.transports {
+            transports.push(vec![
+                channel.name.clone().into(),
+                transport.id.clone().into(),
+                transport.kind.clone().into(),
+                transport.progress.map_or_else(|| "never".to_owned(), |at| ago(at, now)).into(),
+                transport.state.clone().into(),
+            ]);
+        }
+        rows.push(vec![
+            channel.name.into(),
+            channel.plugin.into(),
+            Cell::painted(paint, channel.state),
+            channel.detail.into(),
+        ]);
+    }
+    if !output.json {
+        output.table(&["CHANNEL", "PLUGIN", "STATE", "DETAIL"], &rows)?;
+        if whole && !transports.is_empty() {
+            output.line("")?;
+            output.table(&["CHANNEL", "TRANSPORT", "KIND", "PROGRESS", "STATE"], &transports)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The ledger.
+pub async fn ledger(context: &Context, command: LedgerCommand) -> Result<Exit, Failure> {
+    logging::for_a_command(context.verbosity)?;
+    let reach = connect::reach(context).await?;
+    let output = context.output;
+    let request = match command {
+        LedgerCommand::Show { plugin, session, denied, limit } => {
+            Request::LedgerShow { plugin, session, denied, limit }
+        }
+        LedgerCommand::Verify => Request::LedgerVerify,
+    };
+    let verify = request == Request::LedgerVerify;
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    let mut exit = Exit::Done;
+    let now = now();
+    for response in reach.all(request).await? {
+        match response {
+            Response::Ledger(entry) if output.json => output.json(&entry)?,
+            Response::Ledger(entry) => {
+                let (word, paint) = if entry.allowed { ("allowed", Paint::Good) } else { ("denied", Paint::Bad) };
+                rows.push(vec![
+                    entry.number.to_string().into(),
+                    ago(entry.at, now).into(),
+                    entry.instance.into(),
+                    Cell::painted(paint, word),
+                    entry.capability.into(),
+                    shortened(&plain(&entry.what), 100).into(),
+                ]);
+            }
+            Response::LedgerChecked { lines, broken_at } => {
+                if broken_at.is_some() {
+                    exit = Exit::Failed;
+                }
+                match broken_at {
+                    _ if output.json => output.json(&serde_json::json!({ "lines": lines, "broken_at": broken_at }))?,
+                    None => output.line(&format!("{lines} lines, all as they were written"))?,
+                    Some(number) => output.line(&format!(
+                        "from line {number} on the ledger was changed or lines are missing; what is before it is whole"
+                    ))?,
+                }
+            }
+            _ => {}
+        }
+    }
+    if !output.json && !verify {
+        output.table(&["LINE", "WHEN", "INSTANCE", "", "CAPABILITY", "WHAT"], &rows)?;
+    }
+    Ok(exit)
+}
