@@ -3,7 +3,7 @@
 //! [`App::assemble`] opens the store and the plugins folder without touching a socket: what `plugin list` and
 //! `session show` need when no daemon runs. [`App::serve`] adds the sockets and goes on with what was left.
 
-
+mod admin;
 mod joints;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +40,8 @@ use crate::transport::http::{HttpLimits, HttpSettings, Server};
 use crate::transport::{Console, Hub, HubSettings, random};
 
 
+
+pub use admin::Admin;
 
 const BASE_PROMPT: &str = include_str!("app/prompt.md");
 /// Connections get so long to say good-bye.

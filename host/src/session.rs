@@ -138,7 +138,15 @@ pub struct Sessions {
 struct Actor {
     wake: Arc<Notify>,
     running: Arc<Mutex<Option<Running>>>,
-    tap: Arc<Mutex<Option<Tap>>>,
+    tap: Arc<Mutex<Option<Tapping>>>,
+}
+
+/// Somebody follows the answer to one message.
+#[derive(Clone)]
+struct Tapping {
+    /// The message's id.
+    message: String,
+    tap: Tap,
 }
 
 /// The turn that an actor runs.
@@ -169,12 +177,12 @@ impl Sessions {
         self.actor(key, None);
     }
 
-    /// As `wake`, and everything that is said goes to the tap as well.
-    pub fn wake_with(self: &Arc<Self>, key: &Key, tap: Tap) {
-        self.actor(key, Some(tap));
+    /// As `wake`, and everything that is said about the message of this id goes to the tap, and not to the channel.
+    pub fn wake_with(self: &Arc<Self>, key: &Key, message: String, tap: Tap) {
+        self.actor(key, Some(Tapping { message, tap }));
     }
 
-    fn actor(self: &Arc<Self>, key: &Key, tap: Option<Tap>) {
+    fn actor(self: &Arc<Self>, key: &Key, tap: Option<Tapping>) {
         if self.stop.is_cancelled() {
             return;
         }
@@ -235,14 +243,15 @@ impl Sessions {
         key: Key,
         wake: &Notify,
         running: &Arc<Mutex<Option<Running>>>,
-        tap: &Arc<Mutex<Option<Tap>>>,
+        tap: &Arc<Mutex<Option<Tapping>>>,
     ) {
         let mut cache = None;
         loop {
             let next = self.desk.store.read(|tx| tx.inbox_next(&key.instance, &key.conversation));
             match next {
                 Ok(Some(entry)) => {
-                    let said = lock(tap).clone();
+                    let tapping = lock(tap).clone().filter(|tapping| tapping.message == entry.inbound.id);
+                    let said = tapping.map(|tapping| tapping.tap);
                     let work = turn::answer(&self.desk, &key, entry, running, said.as_ref(), &mut cache);
                     tokio::select! {
                         // At the daemon's end the turn is dropped with what it runs; the journal has the rest.
