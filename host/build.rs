@@ -16,13 +16,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut table = String::from("static STOCK: &[Embedded] = &[\n");
     if embed {
         let folder = Path::new("../plugins");
-        let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<Result<_, _>>()?;
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
         files.retain(|file| file.extension().is_some_and(|ending| ending == "wasm"));
         files.sort();
         if files.is_empty() {
-            println!("cargo::warning=no components in plugins/: this host embeds none; `cargo xtask build` builds both");
+            println!(
+                "cargo::warning=no components in plugins/: this host embeds none; `cargo xtask build` builds both"
+            );
         }
         for file in files {
             let name = file.file_name().and_then(|name| name.to_str()).ok_or("a component's name is not UTF-8")?;

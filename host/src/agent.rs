@@ -80,16 +80,9 @@ impl Model {
     /// Tokens that a request may have: what the person allows, and at most what leaves room for the answer and for an
     /// estimate that is too low.
     fn bound(&self, limits: &Limits) -> usize {
-        let context = self
-            .context
-            .map_or(CONTEXT, |context| usize::try_from(context).unwrap_or(usize::MAX));
-        let output = self.max_output.map_or(context / 8, |output| {
-            usize::try_from(output).unwrap_or(usize::MAX)
-        });
-        let free = (context / 5)
-            .saturating_mul(4)
-            .saturating_sub(output)
-            .max(context / 4);
+        let context = self.context.map_or(CONTEXT, |context| usize::try_from(context).unwrap_or(usize::MAX));
+        let output = self.max_output.map_or(context / 8, |output| usize::try_from(output).unwrap_or(usize::MAX));
+        let free = (context / 5).saturating_mul(4).saturating_sub(output).max(context / 4);
         free.min(limits.context_tokens)
     }
 }
@@ -175,11 +168,7 @@ impl Scope<'_> {
     }
 
     fn why_stopped(&self) -> Ending {
-        if self.timed_out.load(Ordering::Acquire) {
-            Ending::TimedOut
-        } else {
-            Ending::Cancelled
-        }
+        if self.timed_out.load(Ordering::Acquire) { Ending::TimedOut } else { Ending::Cancelled }
     }
 }
 
@@ -202,12 +191,7 @@ pub async fn run_turn(mut turn: Turn) -> TurnEnd {
     let clock = Clock::new(turn.limits.time);
     let stop = turn.cancel.child_token();
     let timed_out = AtomicBool::new(false);
-    let scope = Scope {
-        turn: &turn,
-        clock: &clock,
-        stop: &stop,
-        timed_out: &timed_out,
-    };
+    let scope = Scope { turn: &turn, clock: &clock, stop: &stop, timed_out: &timed_out };
     let mut state = State {
         past: Past::default(),
         model: 0,
@@ -218,11 +202,7 @@ pub async fn run_turn(mut turn: Turn) -> TurnEnd {
         untrusted: turn.untrusted,
     };
     let tools = turn.toolbox.definitions();
-    for (_, message) in past
-        .messages
-        .iter()
-        .filter(|(_, message)| message.turn.as_ref() == Some(&turn.id))
-    {
+    for (_, message) in past.messages.iter().filter(|(_, message)| message.turn.as_ref() == Some(&turn.id)) {
         state.note(message, &tools);
     }
     state.past = past;
@@ -237,16 +217,8 @@ pub async fn run_turn(mut turn: Turn) -> TurnEnd {
         never = timer => never,
     };
     let ending = rounds.unwrap_or_else(|error| Ending::Failed(Failure::Journal(format!("{error:#}"))));
-    let model = state
-        .answered
-        .or_else(|| turn.models.first().map(Model::name))
-        .unwrap_or_default();
-    TurnEnd {
-        ending,
-        text: state.texts.join("\n\n"),
-        model,
-        usage: state.usage,
-    }
+    let model = state.answered.or_else(|| turn.models.first().map(Model::name)).unwrap_or_default();
+    TurnEnd { ending, text: state.texts.join("\n\n"), model, usage: state.usage }
 }
 
 async fn rounds(scope: &Scope<'_>, state: &mut State) -> anyhow::Result<Ending> {
@@ -254,20 +226,12 @@ async fn rounds(scope: &Scope<'_>, state: &mut State) -> anyhow::Result<Ending> 
         return Ok(ending);
     }
     let unanswered = state.unanswered(scope);
-    let (unstarted, interrupted): (Vec<_>, Vec<_>) = unanswered
-        .into_iter()
-        .partition(|call| scope.turn.unstarted.contains(&call.id));
+    let (unstarted, interrupted): (Vec<_>, Vec<_>) =
+        unanswered.into_iter().partition(|call| scope.turn.unstarted.contains(&call.id));
     for call in interrupted {
         let content = vec![Content::Text(context::INTERRUPTED.into())];
-        let outcome = ToolOutcome {
-            id: call.id,
-            name: call.name,
-            content,
-            failed: true,
-        };
-        state
-            .store_outcome(scope, outcome, &scope.turn.toolbox.definitions())
-            .await?;
+        let outcome = ToolOutcome { id: call.id, name: call.name, content, failed: true };
+        state.store_outcome(scope, outcome, &scope.turn.toolbox.definitions()).await?;
     }
     run_calls(scope, state, unstarted, scope.turn.toolbox.definitions()).await?;
     loop {
@@ -299,12 +263,7 @@ async fn run_calls(
     tools: Arc<[ToolDefinition]>,
 ) -> anyhow::Result<()> {
     let running = Semaphore::new(scope.turn.limits.side_by_side.max(1));
-    let dispatch = Dispatch {
-        scope,
-        tools: &tools,
-        untrusted: state.untrusted,
-        running: &running,
-    };
+    let dispatch = Dispatch { scope, tools: &tools, untrusted: state.untrusted, running: &running };
     let mut outcomes: FuturesUnordered<_> = calls.iter().map(|call| dispatch.run(call)).collect();
     while let Some(outcome) = outcomes.next().await {
         state.store_outcome(scope, outcome, &tools).await?;
@@ -355,12 +314,7 @@ impl State {
         }
     }
 
-    async fn store(
-        &mut self,
-        scope: &Scope<'_>,
-        message: Message,
-        tools: &[ToolDefinition],
-    ) -> anyhow::Result<()> {
+    async fn store(&mut self, scope: &Scope<'_>, message: Message, tools: &[ToolDefinition]) -> anyhow::Result<()> {
         let cursor = scope.turn.journal.append(message.clone()).await?;
         self.note(&message, tools);
         self.past.messages.push((cursor, message));
@@ -387,9 +341,8 @@ impl State {
     /// How the turn ended, if an earlier run brought it to its end.
     fn ended(&self, scope: &Scope<'_>) -> Option<Ending> {
         let (_, last) = self.past.messages.last()?;
-        let closes = last.role == Role::Assistant
-            && last.turn.as_ref() == Some(&scope.turn.id)
-            && last.calls().next().is_none();
+        let closes =
+            last.role == Role::Assistant && last.turn.as_ref() == Some(&scope.turn.id) && last.calls().next().is_none();
         closes.then(|| context::ending(last))
     }
 
@@ -415,12 +368,8 @@ impl State {
     /// The message that stores an answer, and how it ends the turn, if it does.
     fn message(&self, scope: &Scope<'_>, completion: Completion, closing: bool) -> (Message, Option<Ending>) {
         let model = scope.turn.models.get(self.model).map(Model::name);
-        let mut ids: HashSet<String> = self
-            .past
-            .messages
-            .iter()
-            .flat_map(|(_, m)| m.calls().map(|call| call.id.clone()))
-            .collect();
+        let mut ids: HashSet<String> =
+            self.past.messages.iter().flat_map(|(_, m)| m.calls().map(|call| call.id.clone())).collect();
         let calls_count = !closing && !matches!(completion.stop, Stop::Filtered(_));
         let mut called = false;
         let mut parts = completion.parts;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::SharedHandler;
 use crate::agent::arguments::Schemas;
 use crate::agent::policy::Rules;
 use crate::agent::ports::{Effort, Policy};
@@ -22,10 +23,12 @@ use crate::capability::Services;
 use crate::capability::http::{Egress, EgressOptions};
 use crate::capability::secrets::SecretValue;
 use crate::capability::shell::Shell;
+use crate::cli::DaemonOptions;
 use crate::config::{self, Config};
 use crate::gateway::{ChannelOptions, Gateway, Parts};
 use crate::message::{new_id, now};
 use crate::models::{Choice, Models};
+use crate::output::Paint;
 use crate::plugin::instance::Host;
 use crate::plugin::registry::{Registry, RoleKind, Wanted, Wishes};
 use crate::plugin::standing::Words;
@@ -39,20 +42,11 @@ use crate::store::Store;
 use crate::transport::http::{HttpLimits, HttpSettings, Server};
 use crate::transport::{Console, Hub, HubSettings, random};
 
-
-
 pub use admin::Admin;
 
 const BASE_PROMPT: &str = include_str!("app/prompt.md");
 /// Connections get so long to say good-bye.
 const GOOD_BYE: Duration = Duration::from_secs(5);
-
-/// How a daemon is started, besides the config.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Start {
-    /// Use standard input and output even if they are no terminal; none: only if they are one.
-    pub console: Option<bool>,
-}
 
 /// All parts, put together.
 pub struct App {
@@ -76,18 +70,26 @@ pub struct App {
     pub laid: Laid,
     /// The daemon shall end.
     pub quit: CancellationToken,
+    /// Since when.
     started: u64,
     addresses: OnceLock<Vec<SocketAddr>>,
 }
 
 impl App {
     /// Opens the store and the plugins; no socket, no turn.
-    pub async fn assemble(config: Config, console: Result<Console, String>) -> Result<Arc<Self>> {
+    pub async fn assemble(
+        config: Config,
+        console: Result<Console, String>,
+        quit: CancellationToken,
+    ) -> Result<Arc<Self>> {
         let home = config.home.clone();
-        let store = Store::open(&config.store.path, crate::store::Options {
-            cache: usize::try_from(config.store.cache).unwrap_or(usize::MAX),
-            ..crate::store::Options::default()
-        })?;
+        let store = Store::open(
+            &config.store.path,
+            crate::store::Options {
+                cache: usize::try_from(config.store.cache).unwrap_or(usize::MAX),
+                ..crate::store::Options::default()
+            },
+        )?;
         std::fs::create_dir_all(&config.plugins.dir)
             .with_context(|| format!("cannot make the plugins folder {}", config.plugins.dir.display()))?;
         let laid = if config.plugins.stock {
@@ -97,11 +99,8 @@ impl App {
             Laid::default()
         };
         let runtime = Arc::new(Runtime::new(&home.join("cache"))?);
-        let hub = Hub::new(HubSettings {
-            generation: u32::try_from(now() / 1_000).unwrap_or(u32::MAX),
-            random,
-            console,
-        });
+        let hub =
+            Hub::new(HubSettings { generation: u32::try_from(now() / 1_000).unwrap_or(u32::MAX), random, console });
         let later = Arc::new(joints::Later::default());
         let services = Arc::new(Services {
             http: Arc::new(Egress::new(EgressOptions::default())),
@@ -122,7 +121,6 @@ impl App {
         registry.scan().await?;
         let tools = Arc::new(PluginTools::new(Arc::clone(&registry)));
         let models = Models::new(Arc::clone(&registry), model_wishes(&config));
-        let quit = CancellationToken::new();
         let gateway = Gateway::new(Parts {
             store: store.clone(),
             registry: Arc::clone(&registry),
@@ -189,7 +187,8 @@ impl App {
             let me = Arc::clone(self);
             let changed = Arc::clone(self);
             async move {
-                let done = watch(Arc::clone(&me.registry), me.quit.clone(), async move || changed.plugins_changed().await);
+                let done =
+                    watch(Arc::clone(&me.registry), me.quit.clone(), async move || changed.plugins_changed().await);
                 if let Err(error) = done.await {
                     tracing::error!("changes in the plugins folder go unnoticed until the next start: {error:#}");
                 }
@@ -255,6 +254,63 @@ impl App {
     }
 }
 
+/// Runs the host until it is told to end: what `run` does.
+pub async fn daemon(config: Config, options: DaemonOptions) -> Result<()> {
+    let console = if options.console { Console::standard(true) } else { Err("the console is off".into()) };
+    let app = App::assemble(config, console, options.shutdown.clone()).await?;
+    if let Some(why) = app.nothing_to_run() {
+        tracing::warn!("{why}");
+    }
+    let socket = crate::admin::Server::bind(&options.home.socket())?;
+    let handler = Arc::new(Admin(Arc::clone(&app)));
+    let answering = tokio::spawn(socket.serve(handler, options.shutdown.clone()));
+    let served = app.serve(|app| welcome(app, options.console)).await;
+    options.shutdown.cancel();
+    // Its last answers are given.
+    let _ = answering.await;
+    served
+}
+
+/// Opens the home without a socket, for one command.
+pub async fn offline(config: Config) -> Result<SharedHandler> {
+    let off = Err("no daemon runs".into());
+    let app = App::assemble(config, off, CancellationToken::new()).await?;
+    app.warm_up().await;
+    Ok(Arc::new(Admin(app)))
+}
+
+/// What a person sees when the host is ready.
+fn welcome(app: &App, console: bool) {
+    let model = match app.models.choice() {
+        Some(choice) => {
+            let model = choice.model.map(|model| format!("/{model}")).unwrap_or_default();
+            format!("{}{model} ({})", choice.instance, choice.why)
+        }
+        None => "none is set up: see `openpista-host model list`".into(),
+    };
+    let snapshot = app.registry.snapshot();
+    let mut lines = vec![
+        format!("openpista-host {}", env!("CARGO_PKG_VERSION")),
+        format!("  web page   {}", app.link().unwrap_or_else(|| "not served".into())),
+        format!("  model      {model}"),
+        format!("  workspace  {}", app.config.agent.workspace.display()),
+        format!("  plugins    {} in {}", snapshot.plugins.len(), app.registry.folder().display()),
+    ];
+    for idle in snapshot.idle.iter().filter(|idle| !idle.unset) {
+        lines.push(format!("  {} does not work: {}", idle.name, idle.reason));
+    }
+    for broken in &snapshot.broken {
+        lines.push(format!("  {} can't be used: {}", broken.file, broken.reason));
+    }
+    if console {
+        lines.push("  Type a message; /help shows the commands, /quit ends the host.".into());
+    }
+    let output = crate::output::Output::new(false);
+    for (index, line) in lines.iter().enumerate() {
+        output.note(if index == 0 { Paint::Strong } else { Paint::Faint }, line);
+    }
+}
+
 /// The token of the page: the configured one, else one that was made at the first start.
 pub fn web_token(config: &Config) -> Result<String> {
     if let Some(source) = &config.server.token {
@@ -296,7 +352,9 @@ fn wishes(config: &Config) -> Result<Wishes> {
             secrets,
             words: Words { granted: instance.grants.clone(), denied: BTreeSet::new() },
             limits: (instance.memory.is_some() || instance.running.is_some()).then(|| Limits {
-                memory: instance.memory.map_or(limits(config).memory, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+                memory: instance
+                    .memory
+                    .map_or(limits(config).memory, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
                 ticks: instance.running.map_or(limits(config).ticks, crate::runtime::ticks),
                 ..limits(config)
             }),
@@ -306,7 +364,8 @@ fn wishes(config: &Config) -> Result<Wishes> {
     // The page has a token even when the config says nothing of it.
     let web = instances.entry((RoleKind::Channel, "web".to_string())).or_default();
     if !web.secrets.contains_key("web-token") {
-        web.secrets.insert("web-token".into(), SecretValue::new(web_token(config)?).context("the token of the web page")?);
+        web.secrets
+            .insert("web-token".into(), SecretValue::new(web_token(config)?).context("the token of the web page")?);
     }
     Ok(Wishes { instances, safe_mode: config.plugins.safe_mode, limits: limits(config) })
 }

@@ -397,7 +397,9 @@ impl Gateway {
             }
             for effect in &effects {
                 match effect {
-                    Effect::Gateway(effect) => store_gateway(tx, &instance, allow.as_deref(), asks, effect, &mut stored)?,
+                    Effect::Gateway(effect) => {
+                        store_gateway(tx, &instance, allow.as_deref(), asks, effect, &mut stored)?
+                    }
                     Effect::Control(effect) => store_control(tx, &instance, effect, &mut stored)?,
                     Effect::Connection(_) => (),
                 }
@@ -439,7 +441,11 @@ impl Gateway {
         let id = approval.clone();
         let decided = self.parts.store.write(move |tx| decide(tx, &id, decision, &by)).await?;
         let Decided::Now(closed) = decided else { return Ok(false) };
-        self.execute(Stored { decided: vec![(approval, decision)], deliveries: vec![decided_delivery(closed)], ..Stored::default() });
+        self.execute(Stored {
+            decided: vec![(approval, decision)],
+            deliveries: vec![decided_delivery(closed)],
+            ..Stored::default()
+        });
         Ok(true)
     }
 
@@ -565,10 +571,7 @@ fn answer_in_words(
         _ => return Ok(None),
     };
     let open = tx.approvals_open(&inbound.instance, &inbound.conversation)?;
-    Ok(open
-        .into_iter()
-        .find(|approval| approval.owner.id == inbound.sender.id)
-        .map(|approval| (approval.id, decision)))
+    Ok(open.into_iter().find(|approval| approval.owner.id == inbound.sender.id).map(|approval| (approval.id, decision)))
 }
 
 fn store_control(

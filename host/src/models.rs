@@ -119,7 +119,10 @@ impl Models {
             let Some(preset) = snapshot.presets.get(instance) else {
                 return choice(format!("[providers.{instance}] is in the configuration"));
             };
-            if rank >= BY_HAND && (preset.keyed || preset.preset.environment.is_empty()) && preset.preset.probe.is_none() {
+            if rank >= BY_HAND
+                && (preset.keyed || preset.preset.environment.is_empty())
+                && preset.preset.probe.is_none()
+            {
                 return choice(format!("[providers.{instance}] is in the configuration"));
             }
             if !preset.keyed {
@@ -162,18 +165,13 @@ impl Models {
     /// Asks an instance for its models; what went wrong.
     pub async fn ask(&self, instance: &str) -> Result<Vec<wit::Model>, String> {
         let snapshot = self.registry.snapshot();
-        let found = snapshot
-            .get(RoleKind::Provider, instance)
-            .ok_or_else(|| format!("there is no provider {instance}"))?;
-        let provider =
-            ProviderInstance { instance: Arc::clone(found), host: Arc::clone(self.registry.host()) };
+        let found =
+            snapshot.get(RoleKind::Provider, instance).ok_or_else(|| format!("there is no provider {instance}"))?;
+        let provider = ProviderInstance { instance: Arc::clone(found), host: Arc::clone(self.registry.host()) };
         let models = provider.models().await.map_err(|error| error.to_string());
         if let Ok(models) = &models {
-            let list = List {
-                digest: found.plugin.digest.clone(),
-                models: models.clone(),
-                due: Instant::now() + FRESH,
-            };
+            let list =
+                List { digest: found.plugin.digest.clone(), models: models.clone(), due: Instant::now() + FRESH };
             self.state().lists.insert(instance.to_string(), list);
         }
         models
@@ -301,7 +299,8 @@ impl Catalogue for Models {
         if names.iter().any(|name| name == typed) {
             return Ok(typed.to_string());
         }
-        let ending: Vec<&String> = names.iter().filter(|name| name.split_once('/').is_some_and(|(_, model)| model == typed)).collect();
+        let ending: Vec<&String> =
+            names.iter().filter(|name| name.split_once('/').is_some_and(|(_, model)| model == typed)).collect();
         if let [only] = ending.as_slice() {
             return Ok((*only).clone());
         }

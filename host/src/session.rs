@@ -190,8 +190,7 @@ impl Sessions {
         let actor = actors.entry(key.clone()).or_insert_with(|| {
             let actor = Actor { wake: Arc::default(), running: Arc::default(), tap: Arc::default() };
             let (sessions, key) = (Arc::clone(self), key.clone());
-            let (wake, running, tap) =
-                (Arc::clone(&actor.wake), Arc::clone(&actor.running), Arc::clone(&actor.tap));
+            let (wake, running, tap) = (Arc::clone(&actor.wake), Arc::clone(&actor.running), Arc::clone(&actor.tap));
             self.tasks.spawn(async move { sessions.act(key, &wake, &running, &tap).await });
             actor
         });
@@ -208,16 +207,17 @@ impl Sessions {
         running.inspect(|running| running.cancel.cancel()).is_some()
     }
 
-    /// Stops every turn, or those of one session; how many ran.
-    pub fn cancel_all(&self, session: Option<&str>) -> usize {
+    /// Stops every turn, or that of one session; the sessions of those that ran.
+    pub fn cancel_all(&self, session: Option<&str>) -> Vec<String> {
         let actors = lock(&self.actors);
         let running = actors.values().filter_map(|actor| lock(&actor.running).clone());
-        let mut stopped = 0;
-        for running in running.filter(|running| session.is_none_or(|session| running.session == session)) {
-            running.cancel.cancel();
-            stopped += 1;
-        }
-        stopped
+        running
+            .filter(|running| session.is_none_or(|session| running.session == session))
+            .map(|running| {
+                running.cancel.cancel();
+                running.session
+            })
+            .collect()
     }
 
     /// The turn that runs in a conversation.

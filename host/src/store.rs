@@ -72,7 +72,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache: 8 << 20, quick_repair: true }
+        Self { cache: 8 << 20, quick_repair: false }
     }
 }
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::contract::exports::openpista::plugin::approvals::Verdict;
 use crate::contract::exports::openpista::plugin::channel::{
-    Activity, ActivityState, ChannelError, Delivery, DeliveryContent, DeliveryError, Draft, Event, Outcome,
-    Preference, Setup, Transport, TransportKind,
+    Activity, ActivityState, ChannelError, Delivery, DeliveryContent, DeliveryError, Draft, Event, Outcome, Preference,
+    Setup, Transport, TransportKind,
 };
 use crate::contract::openpista::connection::connection::{ConnectionId, Frame};
 use crate::contract::openpista::gateway::gateway::{Approval, Decision, Inbound, Sender};
@@ -80,11 +80,7 @@ impl Settings {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
         Self {
             color: value.get("color").and_then(Value::as_bool).unwrap_or(false),
-            name: value
-                .get("name")
-                .and_then(Value::as_str)
-                .unwrap_or("owner")
-                .to_string(),
+            name: value.get("name").and_then(Value::as_str).unwrap_or("owner").to_string(),
         }
     }
 }
@@ -92,10 +88,7 @@ impl Settings {
 /// `open`
 pub fn setup() -> Setup {
     Setup {
-        transports: vec![Transport {
-            id: "console".into(),
-            kind: TransportKind::Console,
-        }],
+        transports: vec![Transport { id: "console".into(), kind: TransportKind::Console }],
         preferences: vec![Preference::Increments(PACE), Preference::Activity],
     }
 }
@@ -110,14 +103,8 @@ pub struct Console<'a, H> {
 impl<'a, H: Host> Console<'a, H> {
     /// For one call.
     pub fn new(host: &'a H, settings: Settings) -> Self {
-        let style = Style {
-            color: settings.color,
-        };
-        Self {
-            host,
-            settings,
-            style,
-        }
+        let style = Style { color: settings.color };
+        Self { host, settings, style }
     }
 
     /// `channel.receive`
@@ -151,12 +138,7 @@ impl<'a, H: Host> Console<'a, H> {
         if text.is_empty() {
             return self.ask_on(&self.style.prompt());
         }
-        let number = self
-            .host
-            .get(LINES)?
-            .and_then(|text| text.parse::<u64>().ok())
-            .unwrap_or(0)
-            + 1;
+        let number = self.host.get(LINES)?.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0) + 1;
         self.host.set(LINES, &number.to_string())?;
         self.host.set(PROMPTED, "0")?;
         self.host.submit(Inbound {
@@ -178,10 +160,9 @@ impl<'a, H: Host> Console<'a, H> {
         };
         match self.host.decide(&approval.id, &self.person(), decision) {
             Ok(()) => self.host.set(PROMPTED, "0"),
-            Err(Error::NotFound(_)) => self.ask_on(&format!(
-                "That question is no longer open.\n{}",
-                self.style.prompt()
-            )),
+            Err(Error::NotFound(_)) => {
+                self.ask_on(&format!("That question is no longer open.\n{}", self.style.prompt()))
+            }
             Err(error) => Err(error),
         }
     }
@@ -205,12 +186,8 @@ impl<'a, H: Host> Console<'a, H> {
             DeliveryContent::Activity(activity) => self.activity(printed, &activity),
             DeliveryContent::Media(media) => {
                 let name = media.name.unwrap_or_else(|| "a file without a name".into());
-                let words = format!(
-                    "[{}: {}, {}]",
-                    one_line(&media.mime, 60),
-                    one_line(&name, 120),
-                    size(media.data.len())
-                );
+                let words =
+                    format!("[{}: {}, {}]", one_line(&media.mime, 60), one_line(&name, 120), size(media.data.len()));
                 self.aside(printed, &self.style.dim(&words))
             }
             DeliveryContent::Reply(reply) => {
@@ -235,18 +212,11 @@ impl<'a, H: Host> Console<'a, H> {
 
     fn draft(&self, printed: Printed, draft: &Draft) -> Result<Option<String>, Error> {
         let since = usize::try_from(draft.since).unwrap_or(usize::MAX);
-        let Some(rest) = printed
-            .rest_of_piece(&draft.text, since)
-            .filter(|rest| !rest.is_empty())
-        else {
+        let Some(rest) = printed.rest_of_piece(&draft.text, since).filter(|rest| !rest.is_empty()) else {
             // Nothing new, or a piece is missing: the whole reply brings it.
             return Ok(None);
         };
-        let before = if printed == Printed::NOTHING {
-            self.fresh_line(printed)?
-        } else {
-            String::new()
-        };
+        let before = if printed == Printed::NOTHING { self.fresh_line(printed)? } else { String::new() };
         self.host.print(&(before + &harmless(rest)))?;
         Ok(Some(printed.and(rest).receipt()))
     }
@@ -254,9 +224,7 @@ impl<'a, H: Host> Console<'a, H> {
     fn activity(&self, printed: Printed, activity: &Activity) -> Result<Option<String>, Error> {
         let tool = one_line(&activity.tool, 80);
         let words = match &activity.state {
-            ActivityState::Started(json) => {
-                self.style.dim(format!("• {tool} {}", arguments(json)).trim_end())
-            }
+            ActivityState::Started(json) => self.style.dim(format!("• {tool} {}", arguments(json)).trim_end()),
             ActivityState::Done(line) => self.style.dim(format!("  ✓ {}", one_line(line, 160)).trim_end()),
             ActivityState::Failed(why) => self.style.alarm(&format!("  ✗ {tool}: {}", one_line(why, 160))),
             // Live output is a page that is replaced; a terminal only appends.
@@ -310,12 +278,7 @@ impl<'a, H: Host> Console<'a, H> {
         };
         let before = self.fresh_line(Printed::NOTHING)?;
         self.host.print(&format!("{before}{}\n", self.style.dim(words)))?;
-        if let Some(next) = self
-            .host
-            .waiting()?
-            .iter()
-            .find(|open| open.id != verdict.approval.id)
-        {
+        if let Some(next) = self.host.waiting()?.iter().find(|open| open.id != verdict.approval.id) {
             self.ask_on(&self.question(next))?;
         }
         Ok(())
@@ -332,10 +295,7 @@ impl<'a, H: Host> Console<'a, H> {
     }
 
     fn person(&self) -> Sender {
-        Sender {
-            id: "local".into(),
-            name: self.settings.name.clone(),
-        }
+        Sender { id: "local".into(), name: self.settings.name.clone() }
     }
 }
 

@@ -1,10 +1,6 @@
 //! The contract's types, generated from `wit/`.
 
-#![allow(
-    unsafe_code,
-    missing_docs,
-    reason = "generated: the calls over the component boundary are unsafe"
-)]
+#![allow(unsafe_code, missing_docs, reason = "generated: the calls over the component boundary are unsafe")]
 
 wit_bindgen::generate!({
     path: "wit",

@@ -14,11 +14,7 @@ pub struct Printed {
 
 impl Printed {
     /// Nothing yet.
-    pub const NOTHING: Self = Self {
-        bytes: 0,
-        hash: 0xcbf2_9ce4_8422_2325,
-        within_line: false,
-    };
+    pub const NOTHING: Self = Self { bytes: 0, hash: 0xcbf2_9ce4_8422_2325, within_line: false };
 
     /// From a receipt; a missing or strange one is [`Printed::NOTHING`].
     pub fn parse(receipt: Option<&str>) -> Self {
@@ -43,19 +39,12 @@ impl Printed {
         if text.is_empty() {
             return self;
         }
-        Self {
-            bytes: self.bytes + text.len(),
-            hash: fnv(self.hash, text),
-            within_line: !text.ends_with('\n'),
-        }
+        Self { bytes: self.bytes + text.len(), hash: fnv(self.hash, text), within_line: !text.ends_with('\n') }
     }
 
     /// After a line of something else was printed.
     pub fn on_a_new_line(self) -> Self {
-        Self {
-            within_line: false,
-            ..self
-        }
+        Self { within_line: false, ..self }
     }
 
     /// What of `whole` is not printed yet; none if `whole` does not begin with what was printed.
@@ -67,19 +56,13 @@ impl Printed {
     /// What of a piece that begins at byte `since` of the text is not printed yet; none if text before it is missing.
     pub fn rest_of_piece(self, piece: &str, since: usize) -> Option<&str> {
         let known = self.bytes.checked_sub(since)?;
-        if known >= piece.len() {
-            Some("")
-        } else {
-            piece.get(known..)
-        }
+        if known >= piece.len() { Some("") } else { piece.get(known..) }
     }
 }
 
 /// FNV-1a, 64 bits: can be continued, and nobody gains anything from a collision.
 fn fnv(start: u64, text: &str) -> u64 {
-    text.bytes().fold(start, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    text.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 #[cfg(test)]

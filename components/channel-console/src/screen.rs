@@ -32,32 +32,20 @@ impl Style {
     }
 
     fn paint(self, code: &str, text: &str) -> String {
-        if self.color && !text.is_empty() {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_string()
-        }
+        if self.color && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
     }
 }
 
 /// Without what steers a terminal: a model or a file may hold escape sequences that retitle the window, rewrite what
 /// stands above, or fill the clipboard.
 pub fn harmless(text: &str) -> String {
-    text.chars()
-        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
-        .collect()
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
 /// On one line, at most `cap` characters.
 pub fn one_line(text: &str, cap: usize) -> String {
     let mut line = String::new();
-    for (at, character) in harmless(text)
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .chars()
-        .enumerate()
-    {
+    for (at, character) in harmless(text).split_whitespace().collect::<Vec<_>>().join(" ").chars().enumerate() {
         if at + 1 >= cap {
             line.push('…');
             break;
@@ -73,11 +61,9 @@ pub fn arguments(json: &str) -> String {
         Ok(serde_json::Value::Object(object)) => match object.iter().collect::<Vec<_>>().as_slice() {
             [] => String::new(),
             [(_, value)] => plain(value),
-            several => several
-                .iter()
-                .map(|(name, value)| format!("{name}={}", plain(value)))
-                .collect::<Vec<_>>()
-                .join(" "),
+            several => {
+                several.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join(" ")
+            }
         },
         _ => json.to_string(),
     };
@@ -103,10 +89,7 @@ mod tests {
 
     #[test]
     fn escape_sequences_lose_their_power() {
-        assert_eq!(
-            harmless("a\x1b]0;title\x07b\u{9b}2Jc\r\nd\te"),
-            "a]0;titleb2Jc\nd\te"
-        );
+        assert_eq!(harmless("a\x1b]0;title\x07b\u{9b}2Jc\r\nd\te"), "a]0;titleb2Jc\nd\te");
     }
 
     #[test]
@@ -115,12 +98,7 @@ mod tests {
         assert_eq!(arguments(r#"{"a":"x","b":2}"#), "a=x b=2");
         assert_eq!(arguments("{}"), "");
         assert_eq!(arguments("{broken"), "{broken");
-        assert_eq!(
-            arguments(&format!(r#"{{"a":"{}"}}"#, "é".repeat(500)))
-                .chars()
-                .count(),
-            ARGUMENTS
-        );
+        assert_eq!(arguments(&format!(r#"{{"a":"{}"}}"#, "é".repeat(500))).chars().count(), ARGUMENTS);
     }
 
     #[test]
@@ -132,9 +110,6 @@ mod tests {
 
     #[test]
     fn sizes_are_for_people() {
-        assert_eq!(
-            [12, 2048, 2_621_440].map(size),
-            ["12 bytes", "2 KiB", "2.5 MiB"].map(String::from)
-        );
+        assert_eq!([12, 2048, 2_621_440].map(size), ["12 bytes", "2 KiB", "2.5 MiB"].map(String::from));
     }
 }

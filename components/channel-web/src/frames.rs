@@ -94,9 +94,7 @@ pub fn sessions(sessions: &[Session]) -> Value {
 /// The models that can be chosen.
 pub fn models(models: &[Model]) -> Value {
     let ready = models.iter().filter(|model| model.ready);
-    let list: Vec<Value> = ready
-        .map(|model| json!({"id": model.id, "title": model.title}))
-        .collect();
+    let list: Vec<Value> = ready.map(|model| json!({"id": model.id, "title": model.title})).collect();
     json!({"type": "models", "models": list})
 }
 

@@ -128,16 +128,8 @@ impl manifest::Guest for Plugin {
             version: env!("CARGO_PKG_VERSION").into(),
             summary: "Chat in the browser".into(),
             needs: vec![
-                need(
-                    "connection",
-                    &["http", "websocket"],
-                    "serves the page and its connection",
-                ),
-                need(
-                    "control",
-                    &["own", "models"],
-                    "shows your web sessions and lets you choose the model",
-                ),
+                need("connection", &["http", "websocket"], "serves the page and its connection"),
+                need("control", &["own", "models"], "shows your web sessions and lets you choose the model"),
                 need("secrets", &[], "checks the token of the printed link"),
             ],
             secrets: vec![Secret {
@@ -186,10 +178,7 @@ impl approvals::Guest for Plugin {
 impl observer::Guest for Plugin {
     fn notify(update: Update) {
         if let Err(error) = web::notify(&Real, &update) {
-            log::log(
-                log::Level::Warn,
-                &format!("a change could not be passed on: {error}"),
-            );
+            log::log(log::Level::Warn, &format!("a change could not be passed on: {error}"));
         }
     }
 }

@@ -15,31 +15,11 @@ use crate::sign_in;
 const INDEX: &str = include_str!("../page/index.html");
 
 const FILES: &[(&str, &str, &str)] = &[
-    (
-        "/assets/style.css",
-        "text/css; charset=utf-8",
-        include_str!("../page/style.css"),
-    ),
-    (
-        "/assets/app.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../page/app.js"),
-    ),
-    (
-        "/assets/link.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../page/link.js"),
-    ),
-    (
-        "/assets/markdown.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../page/markdown.js"),
-    ),
-    (
-        "/assets/icon.svg",
-        "image/svg+xml",
-        include_str!("../page/icon.svg"),
-    ),
+    ("/assets/style.css", "text/css; charset=utf-8", include_str!("../page/style.css")),
+    ("/assets/app.js", "text/javascript; charset=utf-8", include_str!("../page/app.js")),
+    ("/assets/link.js", "text/javascript; charset=utf-8", include_str!("../page/link.js")),
+    ("/assets/markdown.js", "text/javascript; charset=utf-8", include_str!("../page/markdown.js")),
+    ("/assets/icon.svg", "image/svg+xml", include_str!("../page/icon.svg")),
 ];
 
 /// Nothing from elsewhere, nothing inline, nothing that frames us: text of a model that slips past the page's own care
@@ -52,11 +32,7 @@ pub fn handle(host: &impl Host, incoming: &Incoming) -> Result<Response, Channel
     let path = incoming.request.url.split(['?', '#']).next().unwrap_or_default();
     let method = incoming.request.method.as_str();
     if path == "/auth" {
-        return if method == "POST" {
-            auth(host, incoming)
-        } else {
-            Ok(not_allowed("POST"))
-        };
+        return if method == "POST" { auth(host, incoming) } else { Ok(not_allowed("POST")) };
     }
     let Some((kind, text)) = find(path) else {
         return Ok(plain(404, "There is nothing here.\n"));
@@ -72,11 +48,7 @@ pub fn handle(host: &impl Host, incoming: &Incoming) -> Result<Response, Channel
         .filter(|(name, _)| name.eq_ignore_ascii_case("if-none-match"))
         .flat_map(|(_, value)| value.split(','))
         .any(|tag| tag.trim().trim_start_matches("W/") == etag || tag.trim() == "*");
-    let mut response = Response {
-        status: if known { 304 } else { 200 },
-        headers: headers(&kind),
-        body: Vec::new(),
-    };
+    let mut response = Response { status: if known { 304 } else { 200 }, headers: headers(&kind), body: Vec::new() };
     response.headers.push(("etag".into(), etag));
     response.headers.push(("cache-control".into(), "no-cache".into()));
     if !known && method == "GET" {
@@ -87,12 +59,7 @@ pub fn handle(host: &impl Host, incoming: &Incoming) -> Result<Response, Channel
 
 /// The content type and the text of a file.
 fn find(path: &str) -> Option<(String, String)> {
-    let page = |root: &str| {
-        Some((
-            "text/html; charset=utf-8".to_string(),
-            INDEX.replace("@ROOT@", root),
-        ))
-    };
+    let page = |root: &str| Some(("text/html; charset=utf-8".to_string(), INDEX.replace("@ROOT@", root)));
     if path == "/" || path.is_empty() {
         return page("./");
     }
@@ -105,10 +72,7 @@ fn find(path: &str) -> Option<(String, String)> {
 
 /// Chosen by the page, kept in its address: letters, digits, `-` and `_`, at most 64.
 pub fn is_session(id: &str) -> bool {
-    (1..=64).contains(&id.len())
-        && id
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+    (1..=64).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
 }
 
 fn auth(host: &impl Host, incoming: &Incoming) -> Result<Response, ChannelError> {
@@ -122,16 +86,9 @@ fn auth(host: &impl Host, incoming: &Incoming) -> Result<Response, ChannelError>
             let mut headers = headers("application/json");
             headers.push(("set-cookie".into(), signed_in.cookie));
             headers.push(("cache-control".into(), "no-store".into()));
-            Ok(Response {
-                status: 200,
-                headers,
-                body: body.to_string().into_bytes(),
-            })
+            Ok(Response { status: 200, headers, body: body.to_string().into_bytes() })
         }
-        Ok(None) => Ok(plain(
-            401,
-            "That token is wrong. The right one is in the link that the daemon printed.\n",
-        )),
+        Ok(None) => Ok(plain(401, "That token is wrong. The right one is in the link that the daemon printed.\n")),
         // `secrets.matches` answers no more after too many wrong ones.
         Err(Error::TooLarge(_) | Error::AccessDenied(_)) => {
             let mut response = plain(429, "Too many wrong tokens. Wait a minute.\n");
@@ -154,11 +111,7 @@ fn headers(kind: &str) -> Vec<(String, String)> {
 }
 
 fn plain(status: u16, text: &str) -> Response {
-    Response {
-        status,
-        headers: headers("text/plain; charset=utf-8"),
-        body: text.as_bytes().to_vec(),
-    }
+    Response { status, headers: headers("text/plain; charset=utf-8"), body: text.as_bytes().to_vec() }
 }
 
 fn not_allowed(methods: &str) -> Response {
@@ -177,29 +130,14 @@ mod tests {
         let request = Request {
             method: method.into(),
             url: url.into(),
-            headers: headers
-                .iter()
-                .map(|(n, v)| (n.to_string(), v.to_string()))
-                .collect(),
+            headers: headers.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
             body: body.into(),
         };
-        handle(
-            stage,
-            &Incoming {
-                transport: "pages".into(),
-                request,
-                peer: "127.0.0.1:9".into(),
-            },
-        )
-        .unwrap()
+        handle(stage, &Incoming { transport: "pages".into(), request, peer: "127.0.0.1:9".into() }).unwrap()
     }
 
     fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
-        response
-            .headers
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, v)| v.as_str())
+        response.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
     #[test]
@@ -208,10 +146,7 @@ mod tests {
         for (url, root) in [("/", "./"), ("/?x=1", "./"), ("/s/k3-_9", "../")] {
             let page = ask(&stage, "GET", url, &[], "");
             let text = String::from_utf8(page.body.clone()).unwrap();
-            assert_eq!(
-                (page.status, header(&page, "content-security-policy")),
-                (200, Some(POLICY))
-            );
+            assert_eq!((page.status, header(&page, "content-security-policy")), (200, Some(POLICY)));
             assert!(text.contains(&format!("src=\"{root}assets/app.js\"")), "{url}");
             assert!(!text.contains("@ROOT@") && !text.contains("<style") && !text.contains("style=\""));
         }
@@ -229,21 +164,9 @@ mod tests {
         let stage = Stage::default();
         let first = ask(&stage, "GET", "/assets/app.js", &[], "");
         let etag = header(&first, "etag").unwrap();
-        let again = ask(
-            &stage,
-            "GET",
-            "/assets/app.js",
-            &[("If-None-Match", &format!("\"x\", W/{etag}"))],
-            "",
-        );
-        assert_eq!(
-            (again.status, again.body.len(), header(&again, "etag")),
-            (304, 0, Some(etag))
-        );
-        assert_eq!(
-            ask(&stage, "GET", "/assets/app.js", &[("if-none-match", "\"x\"")], "").status,
-            200
-        );
+        let again = ask(&stage, "GET", "/assets/app.js", &[("If-None-Match", &format!("\"x\", W/{etag}"))], "");
+        assert_eq!((again.status, again.body.len(), header(&again, "etag")), (304, 0, Some(etag)));
+        assert_eq!(ask(&stage, "GET", "/assets/app.js", &[("if-none-match", "\"x\"")], "").status, 200);
         let head = ask(&stage, "HEAD", "/", &[], "");
         assert_eq!((head.status, head.body.len()), (200, 0));
     }
@@ -269,26 +192,14 @@ mod tests {
         let signed = ask(&stage, "POST", "/auth", &[], r#"{"token":"right token"}"#);
         let until = NOW + 90 * 24 * 60 * 60 * 1000;
         assert_eq!(signed.status, 200);
-        assert_eq!(
-            String::from_utf8(signed.body.clone()).unwrap(),
-            format!(r#"{{"user":"owner","until":{until}}}"#)
-        );
+        assert_eq!(String::from_utf8(signed.body.clone()).unwrap(), format!(r#"{{"user":"owner","until":{until}}}"#));
         let token = "07".repeat(32);
         assert_eq!(
             header(&signed, "set-cookie"),
             Some(format!("openpista={token}; HttpOnly; SameSite=Strict; Path=/; Max-Age=7776000").as_str())
         );
-        assert!(
-            !stage
-                .state
-                .borrow()
-                .iter()
-                .any(|(key, value)| key.contains(&token) || value.contains(&token))
-        );
-        let cookies = [(
-            "Cookie".to_string(),
-            format!("openpista=other; a=b; openpista={token}"),
-        )];
+        assert!(!stage.state.borrow().iter().any(|(key, value)| key.contains(&token) || value.contains(&token)));
+        let cookies = [("Cookie".to_string(), format!("openpista=other; a=b; openpista={token}"))];
         assert_eq!(sign_in::user(&stage, &cookies).unwrap(), Some("owner".into()));
         stage.now.set(until);
         assert_eq!(sign_in::user(&stage, &cookies).unwrap(), None);
@@ -299,10 +210,7 @@ mod tests {
     #[test]
     fn wrong_tokens_are_refused_and_too_many_are_slowed_down() {
         let stage = Stage::default();
-        assert_eq!(
-            ask(&stage, "POST", "/auth", &[], r#"{"token":"wrong"}"#).status,
-            401
-        );
+        assert_eq!(ask(&stage, "POST", "/auth", &[], r#"{"token":"wrong"}"#).status, 401);
         assert_eq!(ask(&stage, "POST", "/auth", &[], "token=right").status, 400);
         stage.locked.set(true);
         let slowed = ask(&stage, "POST", "/auth", &[], r#"{"token":"right token"}"#);

@@ -42,21 +42,13 @@ pub fn exchange(host: &impl Host, token: &str, transport: &str) -> Result<Option
     // A page on loopback has no certificate, and a browser would not give a `Secure` cookie back there.
     let secure = if host.is_https(transport) { "; Secure" } else { "" };
     let cookie = format!("{COOKIE}={own}; HttpOnly; SameSite=Strict; Path=/; Max-Age={LIFETIME}{secure}");
-    Ok(Some(SignedIn {
-        cookie,
-        user: OWNER.into(),
-        until,
-    }))
+    Ok(Some(SignedIn { cookie, user: OWNER.into(), until }))
 }
 
 /// Whose browser it is, by the cookie in these headers.
 pub fn user(host: &impl Host, headers: &[(String, String)]) -> Result<Option<String>, Error> {
-    let cookies = headers
-        .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("cookie"));
-    let pairs = cookies
-        .flat_map(|(_, value)| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='));
+    let cookies = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("cookie"));
+    let pairs = cookies.flat_map(|(_, value)| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     // Services on other ports of the same machine share cookies: there may be one of the same name that is not ours.
     for (_, token) in pairs.filter(|(name, _)| *name == COOKIE) {
         if let Some(kept) = host.get(&key(token))?
@@ -75,18 +67,12 @@ fn key(token: &str) -> String {
 
 fn parse(kept: &str) -> Option<(String, Timestamp)> {
     let value: Value = serde_json::from_str(kept).ok()?;
-    Some((
-        value.get("user")?.as_str()?.to_string(),
-        value.get("until")?.as_u64()?,
-    ))
+    Some((value.get("user")?.as_str()?.to_string(), value.get("until")?.as_u64()?))
 }
 
 fn forget_expired(host: &impl Host) -> Result<(), Error> {
     for key in host.keys(PREFIX)? {
-        let alive = host
-            .get(&key)?
-            .and_then(|kept| parse(&kept))
-            .is_some_and(|(_, until)| until > host.now());
+        let alive = host.get(&key)?.and_then(|kept| parse(&kept)).is_some_and(|(_, until)| until > host.now());
         if !alive {
             host.remove(&key)?;
         }

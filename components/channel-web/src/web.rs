@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 
 use crate::contract::exports::openpista::plugin::approvals::Verdict;
 use crate::contract::exports::openpista::plugin::channel::{
-    ChannelError, Delivery, DeliveryError, Event, Opened, Outcome, Preference, Setup, Source, Transport,
-    TransportKind,
+    ChannelError, Delivery, DeliveryError, Event, Opened, Outcome, Preference, Setup, Source, Transport, TransportKind,
 };
 use crate::contract::exports::openpista::plugin::observer::Update;
 use crate::contract::openpista::connection::connection::{ConnectionId, Frame, Target};
@@ -55,14 +54,11 @@ pub fn receive(host: &impl Host, event: &Event) -> Result<(), ChannelError> {
     match event {
         Event::Opened(opened) => Ok(greet(host, opened)?),
         Event::Frame((source, Frame::Text(text))) => {
-            let message: Value = serde_json::from_str(text).map_err(|error| {
-                ChannelError::Malformed(format!("a frame of the web chat is no JSON: {error}"))
-            })?;
+            let message: Value = serde_json::from_str(text)
+                .map_err(|error| ChannelError::Malformed(format!("a frame of the web chat is no JSON: {error}")))?;
             Ok(Client { host, source }.take(&message)?)
         }
-        Event::Frame((_, Frame::Binary(_))) => Err(ChannelError::Malformed(
-            "the web chat has no binary frames".into(),
-        )),
+        Event::Frame((_, Frame::Binary(_))) => Err(ChannelError::Malformed("the web chat has no binary frames".into())),
         _ => Ok(()),
     }
 }
@@ -72,10 +68,7 @@ fn greet(host: &impl Host, opened: &Opened) -> Result<(), Error> {
     match sign_in::user(host, &opened.headers)? {
         Some(user) => {
             host.tag(connection, &tags(&user, None))?;
-            host.send(
-                &Target::One(connection),
-                &json!({"type": "welcome", "user": user}).to_string(),
-            )
+            host.send(&Target::One(connection), &json!({"type": "welcome", "user": user}).to_string())
         }
         None => host.send(&Target::One(connection), &json!({"type": "sign-in"}).to_string()),
     }
@@ -102,11 +95,7 @@ struct Client<'a, H> {
 impl<H: Host> Client<'_, H> {
     fn take(&self, message: &Value) -> Result<(), Error> {
         let kind = text(message, "type");
-        let Some(user) = self
-            .tag("u/")
-            .map(str::to_string)
-            .or(self.by_token(kind, message)?)
-        else {
+        let Some(user) = self.tag("u/").map(str::to_string).or(self.by_token(kind, message)?) else {
             return self.host.close(self.connection(), SIGN_IN, "sign in");
         };
         match kind {
@@ -146,8 +135,7 @@ impl<H: Host> Client<'_, H> {
     }
 
     fn reply(&self, frame: &Value) -> Result<(), Error> {
-        self.host
-            .send(&Target::One(self.connection()), &frame.to_string())
+        self.host.send(&Target::One(self.connection()), &frame.to_string())
     }
 
     fn complain(&self, what: &str) -> Result<(), Error> {
@@ -206,7 +194,8 @@ impl<H: Host> Client<'_, H> {
             "model" => match self.host.choose(&conversation, text(message, "model")) {
                 Ok(()) => self.host.send(
                     &Target::Tagged(format!("s/{session}")),
-                    &json!({"type": "notice", "text": format!("The model is now {}.", text(message, "model"))}).to_string(),
+                    &json!({"type": "notice", "text": format!("The model is now {}.", text(message, "model"))})
+                        .to_string(),
                 ),
                 Err(Error::NotFound(why) | Error::Invalid(why)) => self.complain(&why),
                 Err(error) => Err(error),
@@ -239,8 +228,7 @@ impl<H: Host> Client<'_, H> {
             Err(error) => return Err(error),
         }
         let frame = json!({"type": "said", "id": id, "text": said, "at": sent});
-        self.host
-            .send(&Target::Tagged(format!("s/{session}")), &frame.to_string())
+        self.host.send(&Target::Tagged(format!("s/{session}")), &frame.to_string())
     }
 
     fn approve(&self, by: &Sender, message: &Value) -> Result<(), Error> {
@@ -252,9 +240,7 @@ impl<H: Host> Client<'_, H> {
             _ => return self.complain("A decision is once, session or deny."),
         };
         match self.host.decide(id, by, decision) {
-            Err(Error::NotFound(_)) => {
-                self.reply(&json!({"type": "decided", "id": id, "decision": null, "by": null}))
-            }
+            Err(Error::NotFound(_)) => self.reply(&json!({"type": "decided", "id": id, "decision": null, "by": null})),
             done => done,
         }
     }
@@ -274,10 +260,7 @@ fn text<'a>(message: &'a Value, key: &str) -> &'a str {
 }
 
 fn sender(user: &str) -> Sender {
-    Sender {
-        id: user.into(),
-        name: user.into(),
-    }
+    Sender { id: user.into(), name: user.into() }
 }
 
 /// `channel.deliver`. Nobody there is no failure: the history is what is replayed.

@@ -117,10 +117,7 @@ impl Clip {
         }
         // The mark is written with the largest count it can show, so that its length is known before the real count.
         let longest = mark(total);
-        let Some(room) = budget
-            .checked_sub(longest.chars().count())
-            .filter(|room| *room > 0)
-        else {
+        let Some(room) = budget.checked_sub(longest.chars().count()).filter(|room| *room > 0) else {
             return self.head.chars().take(budget).collect();
         };
         let front = room.div_ceil(2);
@@ -137,11 +134,7 @@ impl Clip {
         }
         // `tail` is shorter than asked for only while nothing was dropped, so `head` goes before it without a gap.
         let more = count - self.tail_chars;
-        let mut text: String = self
-            .head
-            .chars()
-            .skip(self.head_chars.saturating_sub(more))
-            .collect();
+        let mut text: String = self.head.chars().skip(self.head_chars.saturating_sub(more)).collect();
         text.push_str(&self.tail);
         text
     }
@@ -219,10 +212,7 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_by_three() {
-        assert_eq!(
-            [0, 999, 1000, 1234567].map(grouped),
-            ["0", "999", "1,000", "1,234,567"].map(String::from)
-        );
+        assert_eq!([0, 999, 1000, 1234567].map(grouped), ["0", "999", "1,000", "1,234,567"].map(String::from));
     }
 
     #[test]

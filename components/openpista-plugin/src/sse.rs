@@ -79,28 +79,20 @@ mod tests {
     use super::*;
 
     fn event(name: &str, data: &str) -> Event {
-        Event {
-            name: name.into(),
-            data: data.into(),
-        }
+        Event { name: name.into(), data: data.into() }
     }
 
     #[test]
     fn fields_make_an_event_and_comments_do_not() {
-        let stream = ": hello\n\ndata: one\ndata:two\nid: 7\n\nevent: ping\nretry: 5\ndata\n\nevent: lonely\n\ndata: cut";
-        assert_eq!(
-            Parser::new().push(stream.as_bytes()),
-            [event("", "one\ntwo"), event("ping", "")]
-        );
+        let stream =
+            ": hello\n\ndata: one\ndata:two\nid: 7\n\nevent: ping\nretry: 5\ndata\n\nevent: lonely\n\ndata: cut";
+        assert_eq!(Parser::new().push(stream.as_bytes()), [event("", "one\ntwo"), event("ping", "")]);
     }
 
     #[test]
     fn every_line_end_and_a_byte_order_mark_are_understood() {
         let stream = "\u{FEFF}data: a\r\n\r\ndata: b\r\rdata: c\n\n";
-        assert_eq!(
-            Parser::new().push(stream.as_bytes()),
-            [event("", "a"), event("", "b"), event("", "c")]
-        );
+        assert_eq!(Parser::new().push(stream.as_bytes()), [event("", "a"), event("", "b"), event("", "c")]);
     }
 
     proptest! {

@@ -65,11 +65,7 @@ fn is_allowed(character: char) -> bool {
 }
 
 fn legal(name: &str) -> String {
-    let name: String = name
-        .chars()
-        .take(LONGEST)
-        .map(|c| if is_allowed(c) { c } else { '_' })
-        .collect();
+    let name: String = name.chars().take(LONGEST).map(|c| if is_allowed(c) { c } else { '_' }).collect();
     if name.is_empty() { "_".into() } else { name }
 }
 
@@ -90,10 +86,7 @@ mod tests {
     #[test]
     fn a_collision_gives_way_to_the_name_that_was_legal() {
         let names = ToolNames::new(["a.b", "a_b", "a-b", "a:b"]);
-        assert_eq!(
-            ["a.b", "a_b", "a-b", "a:b"].map(|name| names.legal(name)),
-            ["a_b_2", "a_b", "a-b", "a_b_3"]
-        );
+        assert_eq!(["a.b", "a_b", "a-b", "a:b"].map(|name| names.legal(name)), ["a_b_2", "a_b", "a-b", "a_b_3"]);
         assert_eq!(names.own("a_b_3"), "a:b");
     }
 

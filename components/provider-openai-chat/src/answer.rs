@@ -3,9 +3,7 @@
 use openpista_plugin::tool_names::ToolNames;
 use serde_json::Value;
 
-use crate::contract::exports::openpista::plugin::provider::{
-    Body, Completion, Part, ProviderError, Stop, ToolCall,
-};
+use crate::contract::exports::openpista::plugin::provider::{Body, Completion, Part, ProviderError, Stop, ToolCall};
 use crate::contract::openpista::plugin::deltas::{CallDelta, Delta};
 use crate::contract::openpista::types::types::Usage;
 use crate::failure;
@@ -46,13 +44,7 @@ impl<'a> Answer<'a> {
             refused: false,
             calls: Vec::new(),
             finish: None,
-            usage: Usage {
-                input: 0,
-                output: 0,
-                cache_read: 0,
-                cache_write: 0,
-                cost: None,
-            },
+            usage: Usage { input: 0, output: 0, cache_read: 0, cache_write: 0, cost: None },
             model: None,
         }
     }
@@ -64,11 +56,7 @@ impl<'a> Answer<'a> {
         if let Some(error) = chunk.get("error").filter(|error| !error.is_null()) {
             return Err(failure::from_stream(error));
         }
-        if let Some(model) = chunk
-            .get("model")
-            .and_then(Value::as_str)
-            .filter(|model| !model.is_empty())
-        {
+        if let Some(model) = chunk.get("model").and_then(Value::as_str).filter(|model| !model.is_empty()) {
             self.model = Some(model.into());
         }
         if let Some(usage) = chunk.get("usage").filter(|usage| usage.is_object()) {
@@ -88,11 +76,8 @@ impl<'a> Answer<'a> {
     }
 
     fn grow(&mut self, delta: &Value, deltas: &mut Vec<Delta>) {
-        let reasoning = delta
-            .get("reasoning_content")
-            .or_else(|| delta.get("reasoning"))
-            .map(plain)
-            .unwrap_or_default();
+        let reasoning =
+            delta.get("reasoning_content").or_else(|| delta.get("reasoning")).map(plain).unwrap_or_default();
         if !reasoning.is_empty() {
             self.reasoning.push_str(&reasoning);
             deltas.push(Delta::Reasoning(reasoning));
@@ -105,12 +90,7 @@ impl<'a> Answer<'a> {
                 deltas.push(Delta::Text(text));
             }
         }
-        for piece in delta
-            .get("tool_calls")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
+        for piece in delta.get("tool_calls").and_then(Value::as_array).into_iter().flatten() {
             deltas.extend(self.grow_call(piece).map(Delta::Call));
         }
     }
@@ -126,10 +106,7 @@ impl<'a> Answer<'a> {
         let at = match same {
             Some(at) => at,
             None => {
-                self.calls.push(Growing {
-                    index,
-                    ..Growing::default()
-                });
+                self.calls.push(Growing { index, ..Growing::default() });
                 self.calls.len() - 1
             }
         };
@@ -149,27 +126,19 @@ impl<'a> Answer<'a> {
             _ => String::new(),
         };
         call.arguments.push_str(&arguments);
-        Some(CallDelta {
-            index: u32::try_from(at).ok()?,
-            name: new_name.then(|| self.names.own(name)),
-            arguments,
-        })
+        Some(CallDelta { index: u32::try_from(at).ok()?, name: new_name.then(|| self.names.own(name)), arguments })
     }
 
     /// The stream ended by itself: `done` if it said so. Without that and without a reason it broke off.
     pub fn finish(self, done: bool) -> Result<Completion, ProviderError> {
         if self.finish.is_none() && !done {
-            return Err(ProviderError::Transport(
-                "the answer broke off before its end".into(),
-            ));
+            return Err(ProviderError::Transport("the answer broke off before its end".into()));
         }
         let stop = match self.finish.as_deref() {
             Some("length" | "max_tokens") => Stop::MaxTokens,
             Some("content_filter") => Stop::Filtered("the service's filter held the answer back".into()),
             Some("error") => {
-                return Err(ProviderError::Overloaded(
-                    "the service broke the answer off".into(),
-                ));
+                return Err(ProviderError::Overloaded("the service broke the answer off".into()));
             }
             _ if self.refused => Stop::Filtered("the model refused".into()),
             // Some servers say `stop` after calls, too.
@@ -196,29 +165,12 @@ impl<'a> Answer<'a> {
             parts.push(part(Body::Text(self.text)));
         }
         for (at, call) in self.calls.into_iter().enumerate() {
-            let id = if call.id.is_empty() {
-                format!("call-{:016x}-{at}", self.salt)
-            } else {
-                call.id
-            };
+            let id = if call.id.is_empty() { format!("call-{:016x}-{at}", self.salt) } else { call.id };
             // A tool without parameters may come without arguments.
-            let arguments = if call.arguments.trim().is_empty() {
-                "{}".into()
-            } else {
-                call.arguments
-            };
-            parts.push(part(Body::Call(ToolCall {
-                id,
-                name: self.names.own(&call.name),
-                arguments,
-            })));
+            let arguments = if call.arguments.trim().is_empty() { "{}".into() } else { call.arguments };
+            parts.push(part(Body::Call(ToolCall { id, name: self.names.own(&call.name), arguments })));
         }
-        Completion {
-            parts,
-            stop,
-            usage: self.usage,
-            model: self.model,
-        }
+        Completion { parts, stop, usage: self.usage, model: self.model }
     }
 }
 
@@ -226,10 +178,7 @@ impl<'a> Answer<'a> {
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Array(parts) => parts
-            .iter()
-            .filter_map(|part| part.get("text").and_then(Value::as_str))
-            .collect(),
+        Value::Array(parts) => parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect(),
         _ => String::new(),
     }
 }

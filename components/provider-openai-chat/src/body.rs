@@ -13,15 +13,7 @@ use crate::models;
 use crate::settings::Settings;
 
 /// Fields that are the component's own: an option of this name is passed over.
-const OWN: &[&str] = &[
-    "model",
-    "messages",
-    "stream",
-    "stream_options",
-    "tools",
-    "tool_choice",
-    "n",
-];
+const OWN: &[&str] = &["model", "messages", "stream", "stream_options", "tools", "tool_choice", "n"];
 
 /// What is sent, and what was left out of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,14 +26,10 @@ pub struct Written {
 
 /// The legal names for everything that a request calls by name.
 pub fn names(request: &Request) -> ToolNames {
-    let called = request
-        .messages
-        .iter()
-        .flat_map(|message| &message.parts)
-        .filter_map(|part| match &part.body {
-            Body::Call(call) => Some(call.name.as_str()),
-            _ => None,
-        });
+    let called = request.messages.iter().flat_map(|message| &message.parts).filter_map(|part| match &part.body {
+        Body::Call(call) => Some(call.name.as_str()),
+        _ => None,
+    });
     ToolNames::new(request.tools.iter().map(|tool| tool.name.as_str()).chain(called))
 }
 
@@ -77,10 +65,7 @@ pub fn write(request: &Request, settings: &Settings, names: &ToolNames) -> Writt
         body.insert(settings.max_tokens_field.clone(), json!(most));
     }
     if let Some(effort) = request.effort {
-        body.insert(
-            "reasoning_effort".into(),
-            json!(effort_name(effort, &request.model)),
-        );
+        body.insert("reasoning_effort".into(), json!(effort_name(effort, &request.model)));
     }
     if settings.prompt_cache_key && !request.cache_key.is_empty() {
         body.insert("prompt_cache_key".into(), json!(request.cache_key));
@@ -94,10 +79,7 @@ pub fn write(request: &Request, settings: &Settings, names: &ToolNames) -> Writt
             _ => ignored.push(name.clone()),
         }
     }
-    Written {
-        json: Value::Object(body),
-        ignored,
-    }
+    Written { json: Value::Object(body), ignored }
 }
 
 fn effort_name(effort: Effort, model: &str) -> String {
@@ -195,11 +177,7 @@ fn media_part(media: &Media) -> Value {
     } else if media.mime == "application/pdf" {
         json!({"type": "file", "file": {"filename": file_name(media), "file_data": url()}})
     } else {
-        text_part(&format!(
-            "[{}: left out, for this API takes no {}]",
-            file_name(media),
-            media.mime
-        ))
+        text_part(&format!("[{}: left out, for this API takes no {}]", file_name(media), media.mime))
     }
 }
 

@@ -46,20 +46,10 @@ pub fn follow(
     let headers = incoming.headers();
     if incoming.status() != 200 {
         return match read_all(&incoming) {
-            Ok(body) => Err(failure::from_status(
-                incoming.status(),
-                &headers,
-                &body,
-                context.now,
-            )),
+            Ok(body) => Err(failure::from_status(incoming.status(), &headers, &body, context.now)),
             Err(Error::Cancelled) => Ok(answer.cancelled()),
             // The status says enough.
-            Err(_) => Err(failure::from_status(
-                incoming.status(),
-                &headers,
-                b"",
-                context.now,
-            )),
+            Err(_) => Err(failure::from_status(incoming.status(), &headers, b"", context.now)),
         };
     }
     let is_json = headers
@@ -93,17 +83,11 @@ pub fn follow(
 
 /// `provider.models`, once the request was sent.
 pub fn list(sent: Result<impl Incoming, Error>, now: u64) -> Result<Vec<Model>, ProviderError> {
-    let failed =
-        |error| failure::from_capability(error).unwrap_or_else(|| ProviderError::Other("cancelled".into()));
+    let failed = |error| failure::from_capability(error).unwrap_or_else(|| ProviderError::Other("cancelled".into()));
     let incoming = sent.map_err(failed)?;
     let body = read_all(&incoming).map_err(failed)?;
     if incoming.status() != 200 {
-        return Err(failure::from_status(
-            incoming.status(),
-            &incoming.headers(),
-            &body,
-            now,
-        ));
+        return Err(failure::from_status(incoming.status(), &incoming.headers(), &body, now));
     }
     models::parse(&String::from_utf8_lossy(&body))
         .ok_or_else(|| ProviderError::Other("the service's list of models is not in a known form".into()))
@@ -128,11 +112,7 @@ enum Events {
 
 impl Events {
     fn new(is_json: bool) -> Self {
-        if is_json {
-            Self::Whole(Vec::new())
-        } else {
-            Self::Stream(sse::Parser::new())
-        }
+        if is_json { Self::Whole(Vec::new()) } else { Self::Stream(sse::Parser::new()) }
     }
 
     /// None is the end.
@@ -140,15 +120,10 @@ impl Events {
         match (self, piece) {
             (Self::Stream(parser), Some(bytes)) => {
                 let events = parser.push(&bytes).into_iter();
-                Ok(events
-                    .map(|event| event.data)
-                    .filter(|data| !data.is_empty())
-                    .collect())
+                Ok(events.map(|event| event.data).filter(|data| !data.is_empty()).collect())
             }
             // A last event may lack its blank line.
-            (Self::Stream(parser), None) => {
-                Ok(parser.push(b"\n\n").into_iter().map(|event| event.data).collect())
-            }
+            (Self::Stream(parser), None) => Ok(parser.push(b"\n\n").into_iter().map(|event| event.data).collect()),
             (Self::Whole(all), Some(bytes)) => {
                 all.extend(bytes);
                 if all.len() > LARGEST {

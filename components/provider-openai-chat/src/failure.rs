@@ -29,10 +29,7 @@ pub fn from_status(status: u16, headers: &[(String, String)], body: &[u8], now: 
 pub fn from_stream(error: &Value) -> ProviderError {
     let said = Said::from_error(error);
     let words = said.words("the service broke off with an error");
-    let number = error
-        .get("code")
-        .and_then(Value::as_u64)
-        .and_then(|code| u16::try_from(code).ok());
+    let number = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
     if let Some(status) = number.filter(|status| (400..600).contains(status)) {
         return from_status(status, &[], error.to_string().as_bytes(), 0);
     }
@@ -76,10 +73,7 @@ impl Said {
     fn parse(text: &str) -> Self {
         match serde_json::from_str::<Value>(text) {
             Ok(value) => Self::from_error(value.get("error").unwrap_or(&value)),
-            Err(_) => Self {
-                message: text.trim().into(),
-                kind: String::new(),
-            },
+            Err(_) => Self { message: text.trim().into(), kind: String::new() },
         }
     }
 
@@ -100,12 +94,8 @@ impl Said {
 
     fn is_quota(&self) -> bool {
         let message = self.message.to_lowercase();
-        self.is_about(&[
-            "insufficient_quota",
-            "billing",
-            "insufficient_credits",
-            "credit_limit",
-        ]) || message.contains("exceeded your current quota")
+        self.is_about(&["insufficient_quota", "billing", "insufficient_credits", "credit_limit"])
+            || message.contains("exceeded your current quota")
             || message.contains("insufficient credits")
     }
 
@@ -121,8 +111,7 @@ impl Said {
             "exceeds the limit of tokens",
         ];
         let message = self.message.to_lowercase();
-        self.is_about(&["context_length_exceeded", "context_too_long"])
-            || SIGNS.iter().any(|s| message.contains(s))
+        self.is_about(&["context_length_exceeded", "context_too_long"]) || SIGNS.iter().any(|s| message.contains(s))
     }
 
     fn words(&self, otherwise: &str) -> String {
@@ -133,17 +122,10 @@ impl Said {
 
 /// How long to wait, in milliseconds: `retry-after-ms`, or `retry-after` in seconds or as a date.
 pub fn retry_after(headers: &[(String, String)], now: u64) -> Option<u32> {
-    let header = |wanted: &str| {
-        headers
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
-            .map(|(_, v)| v.trim())
-    };
+    let header =
+        |wanted: &str| headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, v)| v.trim());
     let capped = |ms: f64| (ms.is_finite() && ms >= 0.0).then(|| ms.min(f64::from(u32::MAX)).ceil() as u32);
-    if let Some(ms) = header("retry-after-ms")
-        .and_then(|text| text.parse::<f64>().ok())
-        .and_then(capped)
-    {
+    if let Some(ms) = header("retry-after-ms").and_then(|text| text.parse::<f64>().ok()).and_then(capped) {
         return Some(ms);
     }
     let text = header("retry-after")?;
@@ -151,18 +133,14 @@ pub fn retry_after(headers: &[(String, String)], now: u64) -> Option<u32> {
         return capped(seconds * 1000.0);
     }
     // The service's own clock, where it says it: ours may be wrong.
-    let now = header("date")
-        .and_then(http_date)
-        .map_or(now, |seconds| seconds * 1000);
+    let now = header("date").and_then(http_date).map_or(now, |seconds| seconds * 1000);
     let wait = (http_date(text)? * 1000).saturating_sub(now);
     Some(u32::try_from(wait).unwrap_or(u32::MAX))
 }
 
 /// Seconds since 1970 of `Sun, 06 Nov 1994 08:49:37 GMT`, the form that HTTP demands of senders (RFC 9110, 5.6.7).
 fn http_date(text: &str) -> Option<u64> {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (_, rest) = text.split_once(", ")?;
     let mut fields = rest.split(' ');
     let day: u64 = fields.next()?.parse().ok()?;
@@ -175,11 +153,7 @@ fn http_date(text: &str) -> Option<u64> {
         return None;
     }
     // Days since 1 March of the year 0, in years that begin with March, so that the leap day is the last.
-    let (y, m) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
+    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1;
     Some(days.checked_sub(719_468)? * 86_400 + hour * 3_600 + minute * 60 + second)
 }
@@ -205,26 +179,10 @@ mod tests {
                 openai("invalid_request_error", "invalid_api_key", "Wrong key"),
                 ProviderError::AuthRequired("Wrong key".into()),
             ),
-            (
-                403,
-                "no entry".into(),
-                ProviderError::AuthRequired("no entry".into()),
-            ),
-            (
-                402,
-                openai("", "", "Insufficient credits"),
-                ProviderError::Exhausted("Insufficient credits".into()),
-            ),
-            (
-                429,
-                openai("insufficient_quota", "insufficient_quota", "Pay"),
-                ProviderError::Exhausted("Pay".into()),
-            ),
-            (
-                429,
-                openai("rate_limit_error", "", "Slow"),
-                ProviderError::RateLimited(None),
-            ),
+            (403, "no entry".into(), ProviderError::AuthRequired("no entry".into())),
+            (402, openai("", "", "Insufficient credits"), ProviderError::Exhausted("Insufficient credits".into())),
+            (429, openai("insufficient_quota", "insufficient_quota", "Pay"), ProviderError::Exhausted("Pay".into())),
+            (429, openai("rate_limit_error", "", "Slow"), ProviderError::RateLimited(None)),
             (
                 400,
                 openai("invalid_request_error", "context_length_exceeded", "Long"),
@@ -235,75 +193,32 @@ mod tests {
                 openai("", "", "This model's maximum context length is 8192 tokens."),
                 ProviderError::ContextTooLong("This model's maximum context length is 8192 tokens.".into()),
             ),
-            (
-                413,
-                String::new(),
-                ProviderError::ContextTooLong("the service answered with status 413".into()),
-            ),
-            (
-                400,
-                openai("", "", "No such field"),
-                ProviderError::BadRequest("No such field".into()),
-            ),
-            (
-                404,
-                r#"{"error":"model 'x' not found"}"#.into(),
-                ProviderError::BadRequest("model 'x' not found".into()),
-            ),
-            (
-                422,
-                r#"{"message":"Unprocessable"}"#.into(),
-                ProviderError::BadRequest("Unprocessable".into()),
-            ),
-            (
-                500,
-                String::new(),
-                ProviderError::Overloaded("the service answered with status 500".into()),
-            ),
+            (413, String::new(), ProviderError::ContextTooLong("the service answered with status 413".into())),
+            (400, openai("", "", "No such field"), ProviderError::BadRequest("No such field".into())),
+            (404, r#"{"error":"model 'x' not found"}"#.into(), ProviderError::BadRequest("model 'x' not found".into())),
+            (422, r#"{"message":"Unprocessable"}"#.into(), ProviderError::BadRequest("Unprocessable".into())),
+            (500, String::new(), ProviderError::Overloaded("the service answered with status 500".into())),
             (503, "busy".into(), ProviderError::Overloaded("busy".into())),
             (529, "busy".into(), ProviderError::Overloaded("busy".into())),
-            (
-                304,
-                String::new(),
-                ProviderError::Other("the service answered with status 304".into()),
-            ),
+            (304, String::new(), ProviderError::Other("the service answered with status 304".into())),
         ];
         for (status, body, wanted) in table {
-            assert_eq!(
-                from_status(status, &[], body.as_bytes(), 0),
-                wanted,
-                "{status} {body}"
-            );
+            assert_eq!(from_status(status, &[], body.as_bytes(), 0), wanted, "{status} {body}");
         }
     }
 
     #[test]
     fn an_error_within_a_stream_is_mapped_by_what_it_says() {
         let table = [
-            (
-                json!({"message": "slow", "type": "rate_limit_error"}),
-                ProviderError::RateLimited(None),
-            ),
-            (
-                json!({"message": "busy", "type": "server_error"}),
-                ProviderError::Overloaded("busy".into()),
-            ),
-            (
-                json!({"message": "gone", "code": 502}),
-                ProviderError::Overloaded("gone".into()),
-            ),
-            (
-                json!({"message": "pay", "code": "insufficient_quota"}),
-                ProviderError::Exhausted("pay".into()),
-            ),
+            (json!({"message": "slow", "type": "rate_limit_error"}), ProviderError::RateLimited(None)),
+            (json!({"message": "busy", "type": "server_error"}), ProviderError::Overloaded("busy".into())),
+            (json!({"message": "gone", "code": 502}), ProviderError::Overloaded("gone".into())),
+            (json!({"message": "pay", "code": "insufficient_quota"}), ProviderError::Exhausted("pay".into())),
             (
                 json!({"message": "long", "code": "context_length_exceeded"}),
                 ProviderError::ContextTooLong("long".into()),
             ),
-            (
-                json!({"message": "what", "type": "invalid_request_error"}),
-                ProviderError::BadRequest("what".into()),
-            ),
+            (json!({"message": "what", "type": "invalid_request_error"}), ProviderError::BadRequest("what".into())),
             (json!("strange"), ProviderError::Other("strange".into())),
         ];
         for (error, wanted) in table {
@@ -318,17 +233,8 @@ mod tests {
             (vec![header("retry-after-ms", "150")], Some(150)),
             (vec![header("Retry-After", "2")], Some(2_000)),
             (vec![header("retry-after", "0.5")], Some(500)),
-            (
-                vec![
-                    header("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"),
-                    date.clone(),
-                ],
-                Some(30_000),
-            ),
-            (
-                vec![header("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT"), date],
-                Some(0),
-            ),
+            (vec![header("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"), date.clone()], Some(30_000)),
+            (vec![header("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT"), date], Some(0)),
             (vec![header("retry-after", "-1")], None),
             (vec![header("retry-after", "soon")], None),
             (vec![], None),
@@ -337,10 +243,7 @@ mod tests {
             assert_eq!(retry_after(&headers, 0), wanted, "{headers:?}");
         }
         let now = http_date("Tue, 29 Feb 2028 23:59:59 GMT").unwrap() * 1000;
-        assert_eq!(
-            retry_after(&[header("retry-after", "Wed, 01 Mar 2028 00:00:01 GMT")], now),
-            Some(2_000)
-        );
+        assert_eq!(retry_after(&[header("retry-after", "Wed, 01 Mar 2028 00:00:01 GMT")], now), Some(2_000));
     }
 
     #[test]

@@ -4,9 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::contract::exports::openpista::plugin::manifest::{self, Manifest, Need, Place, Secret, SecretUse};
-use crate::contract::exports::openpista::plugin::provider::{
-    self, Completion, Model, ProviderError, Request,
-};
+use crate::contract::exports::openpista::plugin::provider::{self, Completion, Model, ProviderError, Request};
 use crate::contract::openpista::http::client;
 use crate::contract::openpista::log::log;
 use crate::contract::openpista::plugin::deltas::Sink;
@@ -48,19 +46,8 @@ fn send(settings: &Settings, method: &str, path: &str, body: Vec<u8>) -> Result<
     }
     let url = format!("{}{path}", settings.base_url);
     // The first byte of a thinking model, or of one that a local server has to load, takes its time.
-    let options = client::Options {
-        first_byte_ms: Some(110_000),
-        between_bytes_ms: None,
-    };
-    client::send(
-        &client::Request {
-            method: method.into(),
-            url,
-            headers,
-            body,
-        },
-        Some(options),
-    )
+    let options = client::Options { first_byte_ms: Some(110_000), between_bytes_ms: None };
+    client::send(&client::Request { method: method.into(), url, headers, body }, Some(options))
 }
 
 fn now() -> u64 {
@@ -70,10 +57,7 @@ fn now() -> u64 {
 
 impl manifest::Guest for Plugin {
     fn describe() -> Manifest {
-        let place = Place {
-            audience: "{base-url}".into(),
-            name: "authorization".into(),
-        };
+        let place = Place { audience: "{base-url}".into(), name: "authorization".into() };
         Manifest {
             name: env!("CARGO_PKG_NAME").into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -119,22 +103,10 @@ impl provider::Guest for Plugin {
         let names = body::names(&request);
         let written = body::write(&request, &settings, &names);
         for name in &written.ignored {
-            log::log(
-                log::Level::Warn,
-                &format!("the option {name} was ignored: it is no JSON or not changeable"),
-            );
+            log::log(log::Level::Warn, &format!("the option {name} was ignored: it is no JSON or not changeable"));
         }
-        let sent = send(
-            &settings,
-            "POST",
-            "/chat/completions",
-            written.json.to_string().into_bytes(),
-        );
-        let context = Context {
-            names: &names,
-            salt: RandomState::new().hash_one(0u8),
-            now: now(),
-        };
+        let sent = send(&settings, "POST", "/chat/completions", written.json.to_string().into_bytes());
+        let context = Context { names: &names, salt: RandomState::new().hash_one(0u8), now: now() };
         exchange::follow(sent, &context, |delta| out.push(&delta))
     }
 }

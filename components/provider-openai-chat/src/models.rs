@@ -82,22 +82,11 @@ fn listed(entry: &Value) -> Option<Model> {
         return None;
     }
     let known = named(id);
-    let size = |value: Option<&Value>| {
-        value
-            .and_then(Value::as_u64)
-            .and_then(|size| u32::try_from(size).ok())
-    };
-    let title = entry
-        .get("display_name")
-        .or_else(|| entry.get("name"))
-        .and_then(Value::as_str);
+    let size = |value: Option<&Value>| value.and_then(Value::as_u64).and_then(|size| u32::try_from(size).ok());
+    let title = entry.get("display_name").or_else(|| entry.get("name")).and_then(Value::as_str);
     Some(Model {
-        title: title
-            .filter(|title| !title.is_empty())
-            .map_or(known.title, str::to_string),
-        context: size(entry.get("context_length"))
-            .or_else(|| size(entry.get("context_window")))
-            .or(known.context),
+        title: title.filter(|title| !title.is_empty()).map_or(known.title, str::to_string),
+        context: size(entry.get("context_length")).or_else(|| size(entry.get("context_window"))).or(known.context),
         max_output: size(entry.pointer("/top_provider/max_completion_tokens")).or(known.max_output),
         abilities: abilities(entry).unwrap_or(known.abilities),
         price: price(entry).or(known.price),
@@ -107,10 +96,7 @@ fn listed(entry: &Value) -> Option<Model> {
 
 /// OpenRouter's.
 fn abilities(entry: &Value) -> Option<Abilities> {
-    let has = |list: &Value, name: &str| {
-        list.as_array()
-            .is_some_and(|all| all.iter().any(|item| item == name))
-    };
+    let has = |list: &Value, name: &str| list.as_array().is_some_and(|all| all.iter().any(|item| item == name));
     let parameters = entry.get("supported_parameters")?;
     let mut abilities = Abilities::empty();
     if has(parameters, "tools") {
@@ -141,23 +127,13 @@ fn price(entry: &Value) -> Option<Price> {
     if let (Some(input), Some(output)) = (per_token("prompt"), per_token("completion")) {
         let cache_read = per_token("input_cache_read").unwrap_or(input);
         let cache_write = per_token("input_cache_write").unwrap_or(input);
-        return Some(Price {
-            input,
-            output,
-            cache_read,
-            cache_write,
-        });
+        return Some(Price { input, output, cache_read, cache_write });
     }
     per_million(pricing)
 }
 
 fn per_million(pricing: &Value) -> Option<Price> {
-    let millionths = |key: &str| {
-        pricing
-            .get(key)?
-            .as_f64()
-            .map(|dollars| (dollars * 1e6).round() as u64)
-    };
+    let millionths = |key: &str| pricing.get(key)?.as_f64().map(|dollars| (dollars * 1e6).round() as u64);
     let input = millionths("input")?;
     Some(Price {
         input,
@@ -169,10 +145,7 @@ fn per_million(pricing: &Value) -> Option<Price> {
 
 fn data() -> Vec<Value> {
     let data: Value = serde_json::from_str(DATA).unwrap_or_default();
-    data.get("models")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default()
+    data.get("models").and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
 fn entry_id(entry: &Value) -> &str {
@@ -184,13 +157,10 @@ fn place(entries: &[Value], id: &str) -> Option<usize> {
     // `openai/gpt-5` and `meta-llama/Llama-3.3-70B` name the maker first.
     let bare = id.rsplit('/').next().unwrap_or(id);
     let holds = |entry: &Value| {
-        bare.strip_prefix(entry_id(entry))
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', ':', '@']))
+        bare.strip_prefix(entry_id(entry)).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', ':', '@']))
     };
     let fitting = entries.iter().enumerate().filter(|(_, entry)| holds(entry));
-    fitting
-        .max_by_key(|(_, entry)| entry_id(entry).len())
-        .map(|(at, _)| at)
+    fitting.max_by_key(|(_, entry)| entry_id(entry).len()).map(|(at, _)| at)
 }
 
 fn known_at(id: &str) -> Option<usize> {
@@ -202,12 +172,7 @@ fn known(id: &str) -> Known {
     let Some(entry) = place(&entries, id).and_then(|at| entries.get(at)) else {
         return Known::default();
     };
-    let size = |key: &str| {
-        entry
-            .get(key)
-            .and_then(Value::as_u64)
-            .and_then(|size| u32::try_from(size).ok())
-    };
+    let size = |key: &str| entry.get(key).and_then(Value::as_u64).and_then(|size| u32::try_from(size).ok());
     let text = |key: &str| entry.get(key).and_then(Value::as_str).map(str::to_string);
     let abilities = entry.get("abilities").and_then(Value::as_array).map(|names| {
         names.iter().fold(Abilities::empty(), |abilities, name| {
@@ -253,11 +218,7 @@ mod tests {
         assert_eq!(named("llama3.2-vision:11b").abilities, Abilities::IMAGES);
         assert_eq!(named("gpt-5.9").price, None);
         assert_eq!(
-            [
-                least_effort("gpt-5"),
-                least_effort("gpt-5.1"),
-                least_effort("other")
-            ],
+            [least_effort("gpt-5"), least_effort("gpt-5.1"), least_effort("other")],
             ["minimal", "none", "none"]
         );
     }
@@ -275,12 +236,7 @@ mod tests {
                     context: Some(128_000),
                     max_output: Some(16_384),
                     abilities: Abilities::TOOLS | Abilities::IMAGES | Abilities::DOCUMENTS,
-                    price: Some(Price {
-                        input: 150_000,
-                        output: 600_000,
-                        cache_read: 75_000,
-                        cache_write: 150_000
-                    }),
+                    price: Some(Price { input: 150_000, output: 600_000, cache_read: 75_000, cache_write: 150_000 }),
                 },
                 Model {
                     id: "mystery".into(),
@@ -319,13 +275,7 @@ mod tests {
         let together = r#"[{"id":"a/b","type":"chat","display_name":"B","context_length":8192,"pricing":{"input":0.88,"output":0.88}},
             {"id":"c/d","type":"image"}]"#;
         let models = parse(together).unwrap();
-        assert_eq!(
-            models
-                .iter()
-                .map(|model| model.title.as_str())
-                .collect::<Vec<_>>(),
-            ["B"]
-        );
+        assert_eq!(models.iter().map(|model| model.title.as_str()).collect::<Vec<_>>(), ["B"]);
         assert_eq!(models[0].price.map(|price| price.input), Some(880_000));
     }
 

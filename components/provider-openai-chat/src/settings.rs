@@ -55,26 +55,12 @@ impl Settings {
     pub fn parse(text: &str) -> Self {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
         let text_of = |key: &str| value.get(key).and_then(Value::as_str);
-        let headers = value
-            .get("headers")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten();
-        let models = value
-            .get("models")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
+        let headers = value.get("headers").and_then(Value::as_object).into_iter().flatten();
+        let models = value.get("models").and_then(Value::as_array).into_iter().flatten();
         Self {
-            base_url: text_of("base-url")
-                .unwrap_or_default()
-                .trim_end_matches('/')
-                .to_string(),
+            base_url: text_of("base-url").unwrap_or_default().trim_end_matches('/').to_string(),
             max_tokens_field: text_of("max-tokens-field").unwrap_or("max_tokens").to_string(),
-            prompt_cache_key: value
-                .get("prompt-cache-key")
-                .and_then(Value::as_bool)
-                .unwrap_or(false),
+            prompt_cache_key: value.get("prompt-cache-key").and_then(Value::as_bool).unwrap_or(false),
             headers: headers
                 .filter_map(|(name, value)| Some((name.to_lowercase(), value.as_str()?.to_string())))
                 .filter(|(name, _)| name != "authorization")
@@ -167,10 +153,8 @@ mod tests {
 
     #[test]
     fn every_preset_but_custom_says_where_the_service_is() {
-        let found: Vec<(String, String)> = presets()
-            .into_iter()
-            .map(|preset| (preset.name, Settings::parse(&preset.settings).base_url))
-            .collect();
+        let found: Vec<(String, String)> =
+            presets().into_iter().map(|preset| (preset.name, Settings::parse(&preset.settings).base_url)).collect();
         let wanted = [
             ("openai", "https://api.openai.com/v1"),
             ("openrouter", "https://openrouter.ai/api/v1"),
@@ -178,9 +162,6 @@ mod tests {
             ("ollama", "http://127.0.0.1:11434/v1"),
             ("custom", ""),
         ];
-        assert_eq!(
-            found,
-            wanted.map(|(name, url)| (name.to_string(), url.to_string()))
-        );
+        assert_eq!(found, wanted.map(|(name, url)| (name.to_string(), url.to_string())));
     }
 }

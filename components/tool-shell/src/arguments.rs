@@ -44,11 +44,7 @@ impl Settings {
     pub fn parse(text: &str) -> Self {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
         let number = |key: &str, otherwise: u64, highest: u64| {
-            value
-                .get(key)
-                .and_then(Value::as_u64)
-                .unwrap_or(otherwise)
-                .clamp(1, highest)
+            value.get(key).and_then(Value::as_u64).unwrap_or(otherwise).clamp(1, highest)
         };
         Self {
             default_timeout: number("default-timeout", 30, u64::from(LONGEST)) as u32,
@@ -104,8 +100,7 @@ impl Arguments {
     /// Reads the arguments of a call.
     pub fn parse(text: &str, settings: &Settings) -> Result<Self, ToolError> {
         let wrong = |what: &str| ToolError::InvalidArguments(format!("{NAME}: {what}"));
-        let value: Value =
-            serde_json::from_str(text).map_err(|e| wrong(&format!("the arguments are no JSON: {e}")))?;
+        let value: Value = serde_json::from_str(text).map_err(|e| wrong(&format!("the arguments are no JSON: {e}")))?;
         let command = match value.get("command").and_then(Value::as_str) {
             Some(command) if !command.trim().is_empty() => command.to_string(),
             _ => return Err(wrong("`command` must be a text with the command to run")),
@@ -115,22 +110,15 @@ impl Arguments {
             Some(given) => given
                 .as_u64()
                 .filter(|seconds| (1..=u64::from(LONGEST)).contains(seconds))
-                .ok_or_else(|| {
-                    wrong(&format!(
-                        "`timeout` must be a number of seconds from 1 to {LONGEST}"
-                    ))
-                })? as u32,
+                .ok_or_else(|| wrong(&format!("`timeout` must be a number of seconds from 1 to {LONGEST}")))?
+                as u32,
         };
         let dir = match value.get("dir") {
             None | Some(Value::Null) => None,
             Some(Value::String(dir)) => Some(dir.clone()).filter(|dir| !dir.is_empty()),
             Some(_) => return Err(wrong("`dir` must be the name of a folder")),
         };
-        Ok(Self {
-            command,
-            timeout,
-            dir,
-        })
+        Ok(Self { command, timeout, dir })
     }
 
     /// For the capability.
@@ -149,10 +137,7 @@ impl Arguments {
 mod tests {
     use super::*;
 
-    const SETTINGS: Settings = Settings {
-        default_timeout: 30,
-        max_output: 10_000,
-    };
+    const SETTINGS: Settings = Settings { default_timeout: 30, max_output: 10_000 };
 
     fn refused(text: &str) -> String {
         match Arguments::parse(text, &SETTINGS) {
@@ -166,21 +151,14 @@ mod tests {
         assert_eq!(Settings::parse("{}"), SETTINGS);
         assert_eq!(
             Settings::parse(r#"{"default-timeout": 5, "max-output": 2000}"#),
-            Settings {
-                default_timeout: 5,
-                max_output: 2000
-            }
+            Settings { default_timeout: 5, max_output: 2000 }
         );
-        assert_eq!(
-            Settings::parse(r#"{"default-timeout": 90000}"#).default_timeout,
-            LONGEST
-        );
+        assert_eq!(Settings::parse(r#"{"default-timeout": 90000}"#).default_timeout, LONGEST);
     }
 
     #[test]
     fn a_call_becomes_a_script_for_the_capability() {
-        let arguments =
-            Arguments::parse(r#"{"command":"ls -la","timeout":5,"dir":"src"}"#, &SETTINGS).unwrap();
+        let arguments = Arguments::parse(r#"{"command":"ls -la","timeout":5,"dir":"src"}"#, &SETTINGS).unwrap();
         assert_eq!(
             arguments.spec(),
             Spec {
@@ -197,41 +175,25 @@ mod tests {
     fn what_is_left_out_has_its_default() {
         assert_eq!(
             Arguments::parse(r#"{"command":"pwd","dir":"","timeout":null}"#, &SETTINGS).unwrap(),
-            Arguments {
-                command: "pwd".into(),
-                timeout: 30,
-                dir: None
-            }
+            Arguments { command: "pwd".into(), timeout: 30, dir: None }
         );
     }
 
     #[test]
     fn wrong_arguments_are_refused_with_what_is_wrong() {
-        assert_eq!(
-            refused("{}"),
-            "system.run: `command` must be a text with the command to run"
-        );
-        assert_eq!(
-            refused(r#"{"command":"  "}"#),
-            "system.run: `command` must be a text with the command to run"
-        );
+        assert_eq!(refused("{}"), "system.run: `command` must be a text with the command to run");
+        assert_eq!(refused(r#"{"command":"  "}"#), "system.run: `command` must be a text with the command to run");
         assert_eq!(
             refused(r#"{"command":"ls","timeout":601}"#),
             "system.run: `timeout` must be a number of seconds from 1 to 600"
         );
-        assert_eq!(
-            refused(r#"{"command":"ls","dir":7}"#),
-            "system.run: `dir` must be the name of a folder"
-        );
+        assert_eq!(refused(r#"{"command":"ls","dir":7}"#), "system.run: `dir` must be the name of a folder");
         assert!(refused("{").starts_with("system.run: the arguments are no JSON: "));
     }
 
     #[test]
     fn the_definition_shows_the_default_time_of_this_instance() {
-        let definition = definition(&Settings {
-            default_timeout: 7,
-            max_output: 1,
-        });
+        let definition = definition(&Settings { default_timeout: 7, max_output: 1 });
         let parameters: Value = serde_json::from_str(&definition.parameters).unwrap();
         assert_eq!(parameters["properties"]["timeout"]["default"], 7);
         assert_eq!(parameters["required"], json!(["command"]));

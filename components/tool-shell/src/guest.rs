@@ -39,10 +39,7 @@ impl tools::Guest for Plugin {
 
     fn call(call: Invocation) -> Result<Vec<Content>, ToolError> {
         if call.name != NAME {
-            return Err(ToolError::InvalidArguments(format!(
-                "there is no tool {} here, only {NAME}",
-                call.name
-            )));
+            return Err(ToolError::InvalidArguments(format!("there is no tool {} here, only {NAME}", call.name)));
         }
         let settings = Settings::parse(&settings::get());
         let arguments = Arguments::parse(&call.arguments, &settings)?;

@@ -25,11 +25,7 @@ pub struct Written {
 impl Written {
     /// For a report of at most `cap` characters of output.
     pub fn new(cap: usize) -> Self {
-        Self {
-            stdout: Clip::new(cap),
-            stderr: Clip::new(cap),
-            cap,
-        }
+        Self { stdout: Clip::new(cap), stderr: Clip::new(cap), cap }
     }
 
     /// The report. The cap holds for both streams together: the errors get at least a quarter of it when they need
@@ -38,8 +34,7 @@ impl Written {
         self.stdout.end();
         self.stderr.end();
         let needed = |clip: &Clip| usize::try_from(clip.chars()).unwrap_or(usize::MAX);
-        let for_errors =
-            needed(&self.stderr).min((self.cap / 4).max(self.cap.saturating_sub(needed(&self.stdout))));
+        let for_errors = needed(&self.stderr).min((self.cap / 4).max(self.cap.saturating_sub(needed(&self.stdout))));
         let for_output = self.cap.saturating_sub(for_errors);
 
         let mut text = match end {
@@ -64,10 +59,7 @@ fn section(text: &mut String, name: &str, clip: &Clip, budget: usize) {
     }
     text.push_str(&format!("\n{name}:\n"));
     if clip.is_binary() {
-        text.push_str(&format!(
-            "[binary output, {} bytes, not shown]",
-            grouped(clip.bytes())
-        ));
+        text.push_str(&format!("[binary output, {} bytes, not shown]", grouped(clip.bytes())));
     } else {
         text.push_str(clip.text(budget).trim_end_matches('\n'));
     }
@@ -94,10 +86,7 @@ mod tests {
 
     #[test]
     fn silence_is_said() {
-        assert_eq!(
-            report(b"", b"", 10_000, End::Exited(0)),
-            "exit code: 0\n(no output)"
-        );
+        assert_eq!(report(b"", b"", 10_000, End::Exited(0)), "exit code: 0\n(no output)");
     }
 
     #[test]
@@ -115,11 +104,7 @@ mod tests {
         let (_, rest) = shown.split_once("stdout:\n").unwrap();
         let (stdout, stderr) = rest.split_once("\nstderr:\n").unwrap();
         assert_eq!((stdout.chars().count(), stderr.chars().count()), (7_500, 2_500));
-        assert!(
-            stdout.contains("[… 22,534 characters left out …]"),
-            "{}",
-            stdout.replace('é', "")
-        );
+        assert!(stdout.contains("[… 22,534 characters left out …]"), "{}", stdout.replace('é', ""));
         assert!(stdout.starts_with("éé") && stdout.ends_with("éé"));
     }
 
@@ -143,12 +128,7 @@ mod tests {
     #[test]
     fn invalid_utf8_is_replaced() {
         assert_eq!(
-            report(
-                b"caf\xe9 and a long enough line of text\n",
-                b"",
-                10_000,
-                End::Exited(0)
-            ),
+            report(b"caf\xe9 and a long enough line of text\n", b"", 10_000, End::Exited(0)),
             "exit code: 0\nstdout:\ncaf\u{FFFD} and a long enough line of text"
         );
     }

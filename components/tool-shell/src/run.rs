@@ -42,11 +42,7 @@ pub fn follow(
         }
     };
     let content = vec![Content::Text(written.report(end))];
-    if end == End::Exited(0) {
-        Ok(content)
-    } else {
-        Err(ToolError::Failed(content))
-    }
+    if end == End::Exited(0) { Ok(content) } else { Err(ToolError::Failed(content)) }
 }
 
 /// What the model is told when the capability does not do it.
@@ -66,10 +62,7 @@ pub fn refusal(error: Error) -> ToolError {
 mod tests {
     use super::*;
 
-    const SETTINGS: Settings = Settings {
-        default_timeout: 30,
-        max_output: 10_000,
-    };
+    const SETTINGS: Settings = Settings { default_timeout: 30, max_output: 10_000 };
 
     fn out(text: &str) -> Result<Option<Output>, Error> {
         Ok(Some(Output::Stdout(text.into())))
@@ -84,11 +77,7 @@ mod tests {
         steps: Vec<Result<Option<Output>, Error>>,
         signal: Signal,
     ) -> (Result<Vec<Content>, ToolError>, Vec<String>) {
-        let arguments = Arguments {
-            command: "x".into(),
-            timeout: 30,
-            dir: None,
-        };
+        let arguments = Arguments { command: "x".into(), timeout: 30, dir: None };
         let mut seen = Vec::new();
         let mut steps = steps.into_iter();
         let result = follow(
@@ -109,15 +98,8 @@ mod tests {
 
     #[test]
     fn a_good_command_is_a_result_and_its_output_is_seen_while_it_runs() {
-        let (result, seen) = play(
-            vec![
-                out("one\n"),
-                err("hm\n"),
-                out("two\n"),
-                Ok(Some(Output::Exited(0))),
-            ],
-            Signal::Proceed,
-        );
+        let (result, seen) =
+            play(vec![out("one\n"), err("hm\n"), out("two\n"), Ok(Some(Output::Exited(0)))], Signal::Proceed);
         assert_eq!(result, Ok(text("exit code: 0\nstdout:\none\ntwo\nstderr:\nhm")));
         assert_eq!(seen, ["one\n", "one\nhm\n", "one\nhm\ntwo\n"]);
     }
@@ -138,14 +120,8 @@ mod tests {
 
     #[test]
     fn another_exit_code_is_a_failure_with_everything_it_wrote() {
-        let (result, _) = play(
-            vec![err("no such file\n"), Ok(Some(Output::Exited(2)))],
-            Signal::Proceed,
-        );
-        assert_eq!(
-            result,
-            Err(ToolError::Failed(text("exit code: 2\nstderr:\nno such file")))
-        );
+        let (result, _) = play(vec![err("no such file\n"), Ok(Some(Output::Exited(2)))], Signal::Proceed);
+        assert_eq!(result, Err(ToolError::Failed(text("exit code: 2\nstderr:\nno such file"))));
     }
 
     #[test]
@@ -161,27 +137,16 @@ mod tests {
 
     #[test]
     fn cancelling_ends_it_whether_the_listener_or_the_process_says_so() {
-        assert_eq!(
-            play(vec![out("x"), out("never read")], Signal::Stop).0,
-            Err(ToolError::Cancelled)
-        );
-        assert_eq!(
-            play(vec![Err(Error::Cancelled)], Signal::Proceed).0,
-            Err(ToolError::Cancelled)
-        );
+        assert_eq!(play(vec![out("x"), out("never read")], Signal::Stop).0, Err(ToolError::Cancelled));
+        assert_eq!(play(vec![Err(Error::Cancelled)], Signal::Proceed).0, Err(ToolError::Cancelled));
     }
 
     #[test]
     fn the_live_text_is_short_however_much_comes() {
-        let (result, seen) = play(
-            vec![out(&"y\n".repeat(50_000)), Ok(Some(Output::Exited(0)))],
-            Signal::Proceed,
-        );
+        let (result, seen) = play(vec![out(&"y\n".repeat(50_000)), Ok(Some(Output::Exited(0)))], Signal::Proceed);
         assert_eq!(seen.iter().map(|text| text.len()).collect::<Vec<_>>(), [LIVE]);
         let Ok(content) = result else { panic!("{result:?}") };
-        let [Content::Text(report)] = content.as_slice() else {
-            panic!("{content:?}")
-        };
+        let [Content::Text(report)] = content.as_slice() else { panic!("{content:?}") };
         assert!(report.chars().count() < 10_100);
     }
 

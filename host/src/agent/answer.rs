@@ -60,11 +60,7 @@ fn step(error: &ProviderError, tries: u32, jitter: u8, left: Duration) -> Step {
         | ProviderError::Transport(_)
         | ProviderError::Other(_) => wait,
     };
-    if tries < RETRIES && wait < left {
-        Step::Retry(wait)
-    } else {
-        Step::Fallback
-    }
+    if tries < RETRIES && wait < left { Step::Retry(wait) } else { Step::Fallback }
 }
 
 /// What one attempt has streamed. Closed with the attempt, so that a piece that comes late goes nowhere.
@@ -108,9 +104,8 @@ async fn attempt(
 ) -> Option<Result<Completion, ProviderError>> {
     let provider = Arc::clone(provider);
     let cancel = stop.clone();
-    let mut task = AbortOnDropHandle::new(tokio::spawn(async move {
-        provider.complete(request, deltas, cancel).await
-    }));
+    let mut task =
+        AbortOnDropHandle::new(tokio::spawn(async move { provider.complete(request, deltas, cancel).await }));
     let joined = tokio::select! {
         biased;
         joined = &mut task => joined,
@@ -157,10 +152,9 @@ pub(super) async fn ask(
             return Ok(stopped(result, said));
         }
         let error = match result {
-            Some(Ok(Completion {
-                stop: Stop::Cancelled,
-                ..
-            })) => ProviderError::Other("the provider stopped although nobody asked it to".into()),
+            Some(Ok(Completion { stop: Stop::Cancelled, .. })) => {
+                ProviderError::Other("the provider stopped although nobody asked it to".into())
+            }
             Some(Ok(completion)) => return Ok(Asked::Answer(completion)),
             Some(Err(error)) => error,
             None => ProviderError::Other("the provider did not come back".into()),
@@ -168,11 +162,7 @@ pub(super) async fn ask(
         let mut step = step(&error, tries, jitter(&scope.turn.id, tries), scope.clock.left());
         if step == Step::Compact {
             // Too long although it looked short enough: this model counts more than was estimated.
-            step = if shrunk.is_none() {
-                Step::Retry(Duration::ZERO)
-            } else {
-                Step::Fallback
-            };
+            step = if shrunk.is_none() { Step::Retry(Duration::ZERO) } else { Step::Fallback };
             shrunk = Some(size.min(bound) / 5 * 3);
         }
         let has_fallback = state.model.saturating_add(1) < scope.turn.models.len();
@@ -197,17 +187,8 @@ pub(super) async fn ask(
                 Duration::ZERO
             }
         };
-        let next = scope
-            .turn
-            .models
-            .get(state.model)
-            .map(Model::name)
-            .unwrap_or_default();
-        scope.emit(Event::Retrying {
-            reason: format!("{name}: {error}"),
-            model: next,
-            wait,
-        });
+        let next = scope.turn.models.get(state.model).map(Model::name).unwrap_or_default();
+        scope.emit(Event::Retrying { reason: format!("{name}: {error}"), model: next, wait });
         tokio::select! {
             biased;
             () = scope.stop.cancelled() => return Ok(Asked::Stopped(String::new(), Usage::default())),
@@ -240,22 +221,10 @@ fn joined(parts: &[Part]) -> String {
 
 fn failure(model: String, error: &ProviderError, pushed: bool) -> Failure {
     match error {
-        ProviderError::AuthRequired(reason) => Failure::AuthRequired {
-            model,
-            reason: reason.clone(),
-        },
-        ProviderError::ContextTooLong(reason) => Failure::TooLong {
-            model,
-            reason: reason.clone(),
-        },
-        error if pushed => Failure::Model {
-            model,
-            reason: format!("the answer was cut off while it came ({error})"),
-        },
-        error => Failure::Model {
-            model,
-            reason: error.to_string(),
-        },
+        ProviderError::AuthRequired(reason) => Failure::AuthRequired { model, reason: reason.clone() },
+        ProviderError::ContextTooLong(reason) => Failure::TooLong { model, reason: reason.clone() },
+        error if pushed => Failure::Model { model, reason: format!("the answer was cut off while it came ({error})") },
+        error => Failure::Model { model, reason: error.to_string() },
     }
 }
 
@@ -276,20 +245,9 @@ async fn prepare(
     closing: Option<&str>,
     bound: usize,
 ) -> Result<Request, anyhow::Error> {
-    let tools: Arc<[ToolDefinition]> = if model.tools {
-        Arc::clone(tools)
-    } else {
-        Arc::new([])
-    };
-    let room = bound
-        .saturating_sub(tokens::of_frame(&scope.turn.system, &tools))
-        .max(bound / 4);
-    let stored: usize = state
-        .past
-        .messages
-        .iter()
-        .map(|(_, message)| tokens::of_message(message))
-        .sum();
+    let tools: Arc<[ToolDefinition]> = if model.tools { Arc::clone(tools) } else { Arc::new([]) };
+    let room = bound.saturating_sub(tokens::of_frame(&scope.turn.system, &tools)).max(bound / 4);
+    let stored: usize = state.past.messages.iter().map(|(_, message)| tokens::of_message(message)).sum();
     let summary = state.past.summary.as_deref().map_or(0, tokens::of_text);
     if stored.saturating_add(summary).saturating_add(MARKS) > room {
         compact(scope, state, model, room).await?;
@@ -320,12 +278,7 @@ fn cache_key(session: &str) -> String {
     key
 }
 
-async fn compact(
-    scope: &Scope<'_>,
-    state: &mut State,
-    model: &Model,
-    room: usize,
-) -> Result<(), anyhow::Error> {
+async fn compact(scope: &Scope<'_>, state: &mut State, model: &Model, room: usize) -> Result<(), anyhow::Error> {
     let Some(cut) = compaction::cut(&state.past, room / 2) else {
         return Ok(());
     };
@@ -355,8 +308,7 @@ async fn compact(
             break;
         }
     }
-    let mut summary =
-        summary.unwrap_or_else(|| compaction::mechanical(state.past.summary.as_deref(), going, chars));
+    let mut summary = summary.unwrap_or_else(|| compaction::mechanical(state.past.summary.as_deref(), going, chars));
     if let Some(at_work) = at_work {
         summary.push_str("\nWhat the user asked for last, and what is being worked on:\n");
         summary.push_str(&excerpt::ends(&at_work, chars));

@@ -34,32 +34,20 @@ impl Schemas {
             .take(MISTAKES)
             .map(|mistake| {
                 let path = mistake.instance_path().to_string();
-                let place = if path.is_empty() {
-                    "the arguments"
-                } else {
-                    path.as_str()
-                };
+                let place = if path.is_empty() { "the arguments" } else { path.as_str() };
                 shorten(&format!("{place}: {mistake}"), 300)
             })
             .collect();
         if mistakes.is_empty() {
             Ok(value.to_string())
         } else {
-            Err(format!(
-                "The arguments do not fit the tool's schema:\n- {}",
-                mistakes.join("\n- ")
-            ))
+            Err(format!("The arguments do not fit the tool's schema:\n- {}", mistakes.join("\n- ")))
         }
     }
 
     fn validator(&self, schema: &str) -> Compiled {
         let key: [u8; 32] = Sha256::digest(schema).into();
-        let kept = self
-            .compiled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&key)
-            .cloned();
+        let kept = self.compiled.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(kept) = kept {
             return kept;
         }
@@ -108,11 +96,7 @@ fn around(text: &str, line: usize, column: usize) -> String {
     let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
     let (before, after) = line.split_at(line.floor_char_boundary(column));
     let skipped = before.chars().count().saturating_sub(AROUND);
-    before
-        .chars()
-        .skip(skipped)
-        .chain(after.chars().take(AROUND))
-        .collect()
+    before.chars().skip(skipped).chain(after.chars().take(AROUND)).collect()
 }
 
 fn shorten(text: &str, chars: usize) -> String {
@@ -146,11 +130,9 @@ mod tests {
         let told = Schemas::default().check("{\"path\": \"/tmp\", \"depth\": }", SCHEMA);
         assert_eq!(
             told,
-            Err(
-                "The arguments are not valid JSON: expected value at line 1 column 27, near \
+            Err("The arguments are not valid JSON: expected value at line 1 column 27, near \
                  `{\"path\": \"/tmp\", \"depth\": }`. Send the call again with complete, valid JSON."
-                    .into()
-            )
+                .into())
         );
     }
 
@@ -159,10 +141,7 @@ mod tests {
         let whole = "{\"path\": \"/집/ключ/日本\", \"depth\": 2}";
         for cut in (1..whole.len()).filter(|at| whole.is_char_boundary(*at)) {
             let told = Schemas::default().check(whole.get(..cut).unwrap_or_default(), SCHEMA);
-            assert!(
-                told.is_err_and(|told| told.starts_with("The arguments are not valid JSON: ")),
-                "{cut}"
-            );
+            assert!(told.is_err_and(|told| told.starts_with("The arguments are not valid JSON: ")), "{cut}");
         }
     }
 
@@ -171,16 +150,11 @@ mod tests {
         let told = Schemas::default().check(r#"{"path":"tmp","depth":"two"}"#, SCHEMA);
         assert_eq!(
             told,
-            Err(
-                "The arguments do not fit the tool's schema:\n- /path: \"tmp\" does not match \"^/\"\n\
+            Err("The arguments do not fit the tool's schema:\n- /path: \"tmp\" does not match \"^/\"\n\
                  - /depth: \"two\" is not of type \"integer\""
-                    .into()
-            )
+                .into())
         );
-        assert_eq!(
-            Schemas::default().check("[1]", SCHEMA),
-            Err("The arguments must be a JSON object.".into())
-        );
+        assert_eq!(Schemas::default().check("[1]", SCHEMA), Err("The arguments must be a JSON object.".into()));
     }
 
     #[test]
@@ -189,9 +163,7 @@ mod tests {
         for schema in ["{", r#"{"type": 5}"#, r#"{"$ref":"http://127.0.0.1:9/schema"}"#] {
             let told = schemas.check("{}", schema);
             assert!(
-                told.is_err_and(
-                    |told| told.starts_with("The tool cannot be called: its own schema is broken (")
-                ),
+                told.is_err_and(|told| told.starts_with("The tool cannot be called: its own schema is broken (")),
                 "{schema}"
             );
         }

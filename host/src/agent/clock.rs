@@ -22,11 +22,7 @@ struct State {
 
 impl State {
     fn left(&self) -> Duration {
-        if self.pauses > 0 {
-            self.left
-        } else {
-            self.left.saturating_sub(self.since.elapsed())
-        }
+        if self.pauses > 0 { self.left } else { self.left.saturating_sub(self.since.elapsed()) }
     }
 }
 
@@ -36,14 +32,7 @@ pub struct Pause<'a>(&'a Clock);
 impl Clock {
     /// Runs from now.
     pub fn new(time: Duration) -> Self {
-        Self {
-            state: Mutex::new(State {
-                left: time,
-                since: Instant::now(),
-                pauses: 0,
-            }),
-            changed: Notify::new(),
-        }
+        Self { state: Mutex::new(State { left: time, since: Instant::now(), pauses: 0 }), changed: Notify::new() }
     }
 
     /// Time that is left.
@@ -89,8 +78,7 @@ impl Clock {
 
 impl Drop for Pause<'_> {
     fn drop(&mut self) {
-        self.0
-            .change(|state| state.pauses = state.pauses.saturating_sub(1));
+        self.0.change(|state| state.pauses = state.pauses.saturating_sub(1));
     }
 }
 

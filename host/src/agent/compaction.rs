@@ -93,10 +93,7 @@ pub(super) fn transcript(messages: &[(u64, Message)], size: usize) -> Vec<String
 }
 
 fn said(message: &Message) -> String {
-    statements(message)
-        .into_iter()
-        .map(|(who, words)| format!("{who}: {words}\n"))
-        .collect()
+    statements(message).into_iter().map(|(who, words)| format!("{who}: {words}\n")).collect()
 }
 
 /// Who says what in a message.
@@ -108,33 +105,18 @@ fn statements(message: &Message) -> Vec<(String, String)> {
     let statement = |body: &Body| match body {
         Body::Text(text) if text.trim().is_empty() => None,
         Body::Text(text) => Some((who.to_owned(), excerpt::ends(text, TEXT_CHARS))),
-        Body::Media(media) => Some((
-            who.to_owned(),
-            format!(
-                "sent {} ({})",
-                media.name.as_deref().unwrap_or("a file"),
-                media.mime
-            ),
-        )),
-        Body::Call(call) => Some((
-            format!("Call of {}", call.name),
-            excerpt::ends(&call.arguments, RESULT_CHARS),
-        )),
+        Body::Media(media) => {
+            Some((who.to_owned(), format!("sent {} ({})", media.name.as_deref().unwrap_or("a file"), media.mime)))
+        }
+        Body::Call(call) => Some((format!("Call of {}", call.name), excerpt::ends(&call.arguments, RESULT_CHARS))),
         Body::Outcome(outcome) => {
             let kind = if outcome.failed { "Failure" } else { "Result" };
             let shown: Vec<String> = outcome.content.iter().map(shown).collect();
-            Some((
-                format!("{kind} of {}", outcome.name),
-                excerpt::ends(&shown.join("\n"), RESULT_CHARS),
-            ))
+            Some((format!("{kind} of {}", outcome.name), excerpt::ends(&shown.join("\n"), RESULT_CHARS)))
         }
         Body::Reasoning(_) | Body::Other(_) => None,
     };
-    message
-        .parts
-        .iter()
-        .filter_map(|part| statement(&part.body))
-        .collect()
+    message.parts.iter().filter_map(|part| statement(&part.body)).collect()
 }
 
 fn shown(content: &Content) -> String {
@@ -178,9 +160,7 @@ pub(super) fn mechanical(summary: Option<&str>, messages: &[(u64, Message)], cha
     let mut room = chars;
     let mut kept: Vec<usize> = Vec::new();
     for at in order {
-        let long = lines
-            .get(at)
-            .map_or(0, |(_, line)| line.chars().count().saturating_add(1));
+        let long = lines.get(at).map_or(0, |(_, line)| line.chars().count().saturating_add(1));
         let Some(rest) = room.checked_sub(long) else {
             break;
         };
@@ -188,11 +168,7 @@ pub(super) fn mechanical(summary: Option<&str>, messages: &[(u64, Message)], cha
         kept.push(at);
     }
     kept.sort_unstable();
-    let kept: Vec<&str> = kept
-        .into_iter()
-        .filter_map(|at| lines.get(at))
-        .map(|(_, line)| line.as_str())
-        .collect();
+    let kept: Vec<&str> = kept.into_iter().filter_map(|at| lines.get(at)).map(|(_, line)| line.as_str()).collect();
     kept.join("\n")
 }
 
@@ -248,10 +224,7 @@ fn weight(line: &str) -> u32 {
 pub(super) fn at_work(going: &[(u64, Message)], staying: &[(u64, Message)]) -> Option<String> {
     fn asks(message: &Message) -> bool {
         message.role == Role::User
-            && message
-                .parts
-                .iter()
-                .any(|part| matches!(&part.body, Body::Text(text) if !text.trim().is_empty()))
+            && message.parts.iter().any(|part| matches!(&part.body, Body::Text(text) if !text.trim().is_empty()))
     }
     if staying.iter().any(|(_, message)| asks(message)) {
         return None;

@@ -8,9 +8,7 @@ use std::collections::HashSet;
 
 use super::event::Ending;
 use super::{excerpt, tokens};
-use crate::message::{
-    Body, Content, Extension, Media, Message, Part, Role, Timestamp, ToolCall, ToolOutcome,
-};
+use crate::message::{Body, Content, Extension, Media, Message, Part, Role, Timestamp, ToolCall, ToolOutcome};
 
 /// The kind of the part that says how a turn ended; see [`ended`].
 const ENDED: &str = "openpista/ended";
@@ -50,21 +48,14 @@ pub fn system(parts: System<'_>) -> String {
     let skills = titled("Skills", parts.skills);
     let now = titled("Now", parts.now);
     let all = [parts.base.trim().to_owned(), workspace, skills, now];
-    let kept: Vec<String> = all
-        .iter()
-        .filter(|part| !part.is_empty())
-        .map(|part| excerpt::ends(part, SYSTEM_PART_MAX))
-        .collect();
+    let kept: Vec<String> =
+        all.iter().filter(|part| !part.is_empty()).map(|part| excerpt::ends(part, SYSTEM_PART_MAX)).collect();
     kept.join("\n\n")
 }
 
 fn titled(title: &str, text: &str) -> String {
     let text = text.trim();
-    if text.is_empty() {
-        String::new()
-    } else {
-        format!("# {title}\n{text}")
-    }
+    if text.is_empty() { String::new() } else { format!("# {title}\n{text}") }
 }
 
 /// Who is asked.
@@ -88,13 +79,7 @@ pub(super) fn ended(ending: &Ending) -> Option<Part> {
         return None;
     }
     let data = serde_json::to_string(ending).ok()?;
-    Some(
-        Body::Other(Extension {
-            kind: ENDED.into(),
-            data,
-        })
-        .into(),
-    )
+    Some(Body::Other(Extension { kind: ENDED.into(), data }).into())
 }
 
 /// How the turn ended that this message closes.
@@ -135,9 +120,7 @@ pub fn messages(past: &Past, target: &Target<'_>, closing: Option<&str>) -> Vec<
             Role::Assistant => builder.assistant(message),
         }
     }
-    builder
-        .said
-        .extend(closing.map(|closing| text(closing.to_owned())));
+    builder.said.extend(closing.map(|closing| text(closing.to_owned())));
     let mut messages = builder.finish();
     fit_media(&mut messages, target);
     fit_text(&mut messages, target.tokens);
@@ -170,14 +153,7 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(instance: &'a str) -> Self {
-        Self {
-            instance,
-            done: Vec::new(),
-            open: Vec::new(),
-            said: Vec::new(),
-            said_at: 0,
-            ids: HashSet::new(),
-        }
+        Self { instance, done: Vec::new(), open: Vec::new(), said: Vec::new(), said_at: 0, ids: HashSet::new() }
     }
 
     fn user(&mut self, message: &Message) {
@@ -185,20 +161,14 @@ impl<'a> Builder<'a> {
         for part in &message.parts {
             match &part.body {
                 Body::Outcome(outcome) => {
-                    let waiting = self
-                        .open
-                        .iter_mut()
-                        .find(|open| open.stored == outcome.id && open.outcome.is_none());
+                    let waiting = self.open.iter_mut().find(|open| open.stored == outcome.id && open.outcome.is_none());
                     if let Some(open) = waiting {
                         open.outcome = Some(outcome.clone());
                     }
                 }
                 Body::Text(text) if text.trim().is_empty() => (),
                 Body::Text(_) | Body::Media(_) | Body::Other(_) => {
-                    self.said.push(Part {
-                        body: part.body.clone(),
-                        replay: self.replay(part),
-                    });
+                    self.said.push(Part { body: part.body.clone(), replay: self.replay(part) });
                 }
                 Body::Reasoning(_) | Body::Call(_) => (),
             }
@@ -206,11 +176,10 @@ impl<'a> Builder<'a> {
     }
 
     fn assistant(&mut self, message: &Message) {
-        let own = message.model.as_deref().is_some_and(|model| {
-            model
-                .strip_prefix(self.instance)
-                .is_some_and(|model| model.starts_with('/'))
-        });
+        let own = message
+            .model
+            .as_deref()
+            .is_some_and(|model| model.strip_prefix(self.instance).is_some_and(|model| model.starts_with('/')));
         let mut parts = Vec::new();
         let mut open = Vec::new();
         for part in &message.parts {
@@ -272,15 +241,7 @@ impl<'a> Builder<'a> {
                 Some(outcome) => (outcome.content, outcome.failed),
                 None => (vec![Content::Text(INTERRUPTED.into())], true),
             };
-            parts.push(
-                Body::Outcome(ToolOutcome {
-                    id: open.id,
-                    name: open.name,
-                    content,
-                    failed,
-                })
-                .into(),
-            );
+            parts.push(Body::Outcome(ToolOutcome { id: open.id, name: open.name, content, failed }).into());
         }
         parts.append(&mut self.said);
         if !parts.is_empty() {
@@ -291,17 +252,13 @@ impl<'a> Builder<'a> {
     fn finish(mut self) -> Vec<Message> {
         self.flush();
         if self.done.last().is_none_or(|last| last.role == Role::Assistant) {
-            self.done
-                .push(said_by(Role::User, vec![text("Go on.".into())], self.said_at));
+            self.done.push(said_by(Role::User, vec![text("Go on.".into())], self.said_at));
         }
         self.done
     }
 
     fn replay(&self, part: &Part) -> Option<crate::message::Replay> {
-        part.replay
-            .as_ref()
-            .filter(|replay| replay.instance == self.instance)
-            .cloned()
+        part.replay.as_ref().filter(|replay| replay.instance == self.instance).cloned()
     }
 
     fn unique(&mut self, id: &str) -> String {
@@ -317,10 +274,7 @@ pub(super) fn unique_id(id: &str, taken: impl Fn(&str) -> bool) -> String {
     if !taken(id) {
         return id.to_owned();
     }
-    (2_u64..)
-        .map(|n| format!("{id}_{n}"))
-        .find(|id| !taken(id))
-        .unwrap_or_default()
+    (2_u64..).map(|n| format!("{id}_{n}")).find(|id| !taken(id)).unwrap_or_default()
 }
 
 /// Several APIs take an object only; what was wrong with other arguments stands in the outcome.
@@ -332,32 +286,17 @@ fn object(arguments: &str) -> String {
 }
 
 fn said_by(role: Role, parts: Vec<Part>, at: Timestamp) -> Message {
-    Message {
-        role,
-        parts,
-        at,
-        turn: None,
-        model: None,
-        usage: None,
-    }
+    Message { role, parts, at, turn: None, model: None, usage: None }
 }
 
 fn left_out(media: &Media, why: &str) -> String {
     let name = media.name.as_deref().unwrap_or("a file");
-    format!(
-        "[{name}, {}, {}: {why}]",
-        media.mime,
-        excerpt::size(media.data.len())
-    )
+    format!("[{name}, {}, {}: {why}]", media.mime, excerpt::size(media.data.len()))
 }
 
 /// Why the model is not shown the file, if so; counts what it is shown.
 fn refused(media: &Media, target: &Target<'_>, room: &mut usize) -> Option<&'static str> {
-    let takes = if media.mime.starts_with("image/") {
-        target.images
-    } else {
-        target.documents
-    };
+    let takes = if media.mime.starts_with("image/") { target.images } else { target.documents };
     if !takes {
         return Some("left out, this model does not take such files");
     }
@@ -373,11 +312,7 @@ fn refused(media: &Media, target: &Target<'_>, room: &mut usize) -> Option<&'sta
 /// The newest media stay, as many as fit.
 fn fit_media(messages: &mut [Message], target: &Target<'_>) {
     let mut room = target.media_bytes;
-    for part in messages
-        .iter_mut()
-        .rev()
-        .flat_map(|message| message.parts.iter_mut().rev())
-    {
+    for part in messages.iter_mut().rev().flat_map(|message| message.parts.iter_mut().rev()) {
         match &mut part.body {
             Body::Media(media) => {
                 if let Some(why) = refused(media, target, &mut room) {

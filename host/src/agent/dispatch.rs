@@ -23,8 +23,7 @@ const DENIED: &str = "The user said no to this call. Do not try it again or anot
 const UNANSWERED: &str = "Not run: this call needs the user's approval and nobody gave it in time. Do not try it \
                           again; say what you wanted to do and why.";
 const STOPPED: &str = "Not run: the turn was stopped before.";
-const CANCELLED: &str =
-    "Cancelled: the turn was stopped while this ran. What it had done until then is done.";
+const CANCELLED: &str = "Cancelled: the turn was stopped while this ran. What it had done until then is done.";
 
 /// The calls of one answer.
 pub(super) struct Dispatch<'a> {
@@ -54,19 +53,9 @@ impl Dispatch<'_> {
         self.scope.emit(if failed {
             Event::ToolFailed { call: id, name, line }
         } else {
-            Event::ToolDone {
-                call: id,
-                name,
-                line,
-                media: media(&content),
-            }
+            Event::ToolDone { call: id, name, line, media: media(&content) }
         });
-        ToolOutcome {
-            id: call.id.clone(),
-            name: call.name.clone(),
-            content,
-            failed,
-        }
+        ToolOutcome { id: call.id.clone(), name: call.name.clone(), content, failed }
     }
 
     async fn attempt(&self, call: &ToolCall) -> Result {
@@ -81,14 +70,7 @@ impl Dispatch<'_> {
             return Err(self.unknown(&call.name));
         };
         let arguments = self.scope.turn.schemas.check(&call.arguments, &tool.parameters)?;
-        Ok((
-            ToolCall {
-                id: call.id.clone(),
-                name: call.name.clone(),
-                arguments,
-            },
-            tool,
-        ))
+        Ok((ToolCall { id: call.id.clone(), name: call.name.clone(), arguments }, tool))
     }
 
     fn unknown(&self, name: &str) -> String {
@@ -113,10 +95,7 @@ impl Dispatch<'_> {
         match scope.turn.approver.policy(call, tool, self.untrusted) {
             Policy::Allow => return Ok(()),
             Policy::Deny => {
-                return Err(format!(
-                    "Not run: the policy here denies `{}`. Do not try it again.",
-                    call.name
-                ));
+                return Err(format!("Not run: the policy here denies `{}`. Do not try it again.", call.name));
             }
             Policy::Ask => (),
         }
@@ -129,10 +108,7 @@ impl Dispatch<'_> {
                 decision = scope.turn.approver.ask(call, tool) => decision,
             }
         };
-        scope.emit(Event::ApprovalOver {
-            call: call.id.clone(),
-            decision,
-        });
+        scope.emit(Event::ApprovalOver { call: call.id.clone(), decision });
         match decision {
             Some(Decision::AllowOnce | Decision::AllowSession) => Ok(()),
             Some(Decision::Deny) => Err(DENIED.into()),
@@ -156,12 +132,7 @@ impl Dispatch<'_> {
         let progress = {
             let events = Arc::clone(&scope.turn.events);
             let id = call.id.clone();
-            Arc::new(move |line| {
-                events(Event::ToolProgress {
-                    call: id.clone(),
-                    line,
-                })
-            })
+            Arc::new(move |line| events(Event::ToolProgress { call: id.clone(), line }))
         };
         // A task of its own: calls use all cores, and a panic fails this call only.
         let mut task = AbortOnDropHandle::new(tokio::spawn({
@@ -194,9 +165,7 @@ impl Dispatch<'_> {
     }
 }
 
-fn told(
-    joined: std::result::Result<std::result::Result<Vec<Content>, ToolError>, tokio::task::JoinError>,
-) -> Result {
+fn told(joined: std::result::Result<std::result::Result<Vec<Content>, ToolError>, tokio::task::JoinError>) -> Result {
     let error = match joined {
         Ok(Ok(content)) => return Ok(content),
         Ok(Err(error)) => error,
@@ -218,9 +187,7 @@ fn capped(content: Vec<Content>, chars: usize, bytes: usize) -> Vec<Content> {
     let mut kept: Vec<Content> = Vec::new();
     for content in content {
         if chars == 0 {
-            kept.push(Content::Text(
-                "[More was left out: the result is too long.]".into(),
-            ));
+            kept.push(Content::Text("[More was left out: the result is too long.]".into()));
             break;
         }
         let text = match &content {

@@ -117,16 +117,14 @@ impl Ending {
     pub fn notice(&self) -> Option<String> {
         match self {
             Self::Done => None,
-            Self::Cut => {
-                Some("The answer was cut off: it reached the model's output limit. Ask it to go on.".into())
-            }
+            Self::Cut => Some("The answer was cut off: it reached the model's output limit. Ask it to go on.".into()),
             Self::OutOfRounds => Some("The turn used up its rounds of tool calls. Ask to go on.".into()),
             Self::Filtered(reason) if reason.is_empty() => {
                 Some("The model's service withheld the answer. Put the question differently.".into())
             }
-            Self::Filtered(reason) => Some(format!(
-                "The model's service withheld the answer ({reason}). Put the question differently."
-            )),
+            Self::Filtered(reason) => {
+                Some(format!("The model's service withheld the answer ({reason}). Put the question differently."))
+            }
             Self::Cancelled => Some("Stopped.".into()),
             Self::TimedOut => Some("Stopped: the turn's time was over. Ask to go on.".into()),
             Self::Failed(failure) => Some(failure.to_string()),
@@ -155,9 +153,7 @@ pub enum Failure {
         reason: String,
     },
     /// The conversation does not fit even when summed up.
-    #[error(
-        "{model} cannot take a conversation of this length: {reason}. Start a new one, or use another model."
-    )]
+    #[error("{model} cannot take a conversation of this length: {reason}. Start a new one, or use another model.")]
     TooLong {
         /// `instance/model`.
         model: String,

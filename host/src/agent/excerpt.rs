@@ -24,11 +24,7 @@ pub(super) fn ends(text: &str, chars: usize) -> String {
 
 /// The first line that says something, at most `chars` characters.
 pub(super) fn line(text: &str, chars: usize) -> String {
-    let line = text
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or_default();
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     let mut short: String = line.chars().take(chars).collect();
     if short.len() < line.len() {
         short.push('…');
@@ -42,9 +38,7 @@ pub(super) fn without_data_uris(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("data:") {
         clean.push_str(before);
-        let end = after
-            .find(|c: char| c.is_whitespace() || "\"'<>)`\\".contains(c))
-            .unwrap_or(after.len());
+        let end = after.find(|c: char| c.is_whitespace() || "\"'<>)`\\".contains(c)).unwrap_or(after.len());
         let (uri, tail) = after.split_at(end);
         match uri.split_once(";base64,") {
             Some((mime, data)) if data.len() > DATA_URI_MAX => {
@@ -79,10 +73,7 @@ mod tests {
         assert_eq!(ends("abcdefgh", 8), "abcdefgh");
         assert_eq!(ends("日本語日本語日本", 8), "日本語日本語日本");
         assert_eq!(ends("abcdefghij", 8), "abcdef\n[… 2 characters left out …]\nij");
-        assert_eq!(
-            ends("日本語日本語日本語x", 4),
-            "日本語\n[… 6 characters left out …]\nx"
-        );
+        assert_eq!(ends("日本語日本語日本語x", 4), "日本語\n[… 6 characters left out …]\nx");
     }
 
     #[test]
@@ -96,9 +87,7 @@ mod tests {
     fn pictures_are_taken_out_of_text_and_short_uris_stay() {
         let picture = "A".repeat(4000);
         assert_eq!(
-            without_data_uris(&format!(
-                "<img src=\"data:image/png;base64,{picture}\"> data:text/plain,hi and data:"
-            )),
+            without_data_uris(&format!("<img src=\"data:image/png;base64,{picture}\"> data:text/plain,hi and data:")),
             "<img src=\"[2 KiB of image/png left out]\"> data:text/plain,hi and data:"
         );
     }

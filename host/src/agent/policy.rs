@@ -15,9 +15,7 @@ pub struct Rules {
 impl Rules {
     /// From config, in any order.
     pub fn new(rules: impl IntoIterator<Item = (String, Policy)>) -> Self {
-        Self {
-            rules: rules.into_iter().collect(),
-        }
+        Self { rules: rules.into_iter().collect() }
     }
 
     /// The most specific rule that names the tool (the one with most literal characters); of equals, the strictest.
@@ -90,11 +88,7 @@ pub fn decide(rules: &Rules, tool: &str, facts: Facts) -> Policy {
     if facts.untrusted && risky && !facts.trust_content {
         return Policy::Ask;
     }
-    if facts.allowed_for_session || (rule.is_none() && !facts.powerful) {
-        Policy::Allow
-    } else {
-        Policy::Ask
-    }
+    if facts.allowed_for_session || (rule.is_none() && !facts.powerful) { Policy::Allow } else { Policy::Ask }
 }
 
 #[cfg(test)]
@@ -119,12 +113,7 @@ mod tests {
         .into_iter()
         .map(|(pattern, name)| matches(pattern, name))
         .collect();
-        assert_eq!(
-            hits,
-            [
-                true, true, true, false, true, false, true, false, true, true, false
-            ]
-        );
+        assert_eq!(hits, [true, true, true, false, true, false, true, false, true, true, false]);
     }
 
     #[test]
@@ -137,58 +126,25 @@ mod tests {
             ("webfetch*".into(), Policy::Deny),
         ]);
         let found = ["system.run", "system.stop", "time", "webfetch"].map(|tool| rules.find(tool));
-        assert_eq!(
-            found,
-            [
-                Some(Policy::Ask),
-                Some(Policy::Deny),
-                Some(Policy::Allow),
-                Some(Policy::Deny)
-            ]
-        );
+        assert_eq!(found, [Some(Policy::Ask), Some(Policy::Deny), Some(Policy::Allow), Some(Policy::Deny)]);
         assert_eq!(Rules::default().find("time"), None);
     }
 
     #[test]
     fn without_a_rule_only_what_has_no_power_runs_unasked_whatever_it_hints() {
-        let harmless = ToolHints {
-            read_only: true,
-            idempotent: true,
-            ..ToolHints::default()
-        };
-        let powerful = Facts {
-            powerful: true,
-            hints: harmless,
-            ..Facts::default()
-        };
+        let harmless = ToolHints { read_only: true, idempotent: true, ..ToolHints::default() };
+        let powerful = Facts { powerful: true, hints: harmless, ..Facts::default() };
         assert_eq!(decide(&Rules::default(), "t", powerful), Policy::Ask);
         assert_eq!(decide(&Rules::default(), "t", Facts::default()), Policy::Allow);
     }
 
     #[test]
     fn an_allowance_of_the_session_holds_until_untrusted_content_came_in() {
-        let hints = ToolHints {
-            open_world: true,
-            ..ToolHints::default()
-        };
-        let facts = Facts {
-            powerful: true,
-            hints,
-            allowed_for_session: true,
-            ..Facts::default()
-        };
-        let untrusted = Facts {
-            untrusted: true,
-            ..facts
-        };
-        let calm = Facts {
-            hints: ToolHints::default(),
-            ..untrusted
-        };
-        let switched_off = Facts {
-            trust_content: true,
-            ..untrusted
-        };
+        let hints = ToolHints { open_world: true, ..ToolHints::default() };
+        let facts = Facts { powerful: true, hints, allowed_for_session: true, ..Facts::default() };
+        let untrusted = Facts { untrusted: true, ..facts };
+        let calm = Facts { hints: ToolHints::default(), ..untrusted };
+        let switched_off = Facts { trust_content: true, ..untrusted };
         let none = Rules::default();
         assert_eq!(
             [facts, untrusted, calm, switched_off].map(|facts| decide(&none, "t", facts)),
@@ -198,27 +154,12 @@ mod tests {
 
     #[test]
     fn the_persons_word_stands_above_all() {
-        let facts = Facts {
-            powerful: true,
-            untrusted: true,
-            allowed_for_session: true,
-            ..Facts::default()
-        };
+        let facts = Facts { powerful: true, untrusted: true, allowed_for_session: true, ..Facts::default() };
         for policy in [Policy::Allow, Policy::Deny] {
             assert_eq!(decide(&Rules::new([("t".into(), policy)]), "t", facts), policy);
         }
         let asking = Rules::new([("t".into(), Policy::Ask)]);
         assert_eq!(decide(&asking, "t", Facts::default()), Policy::Ask);
-        assert_eq!(
-            decide(
-                &asking,
-                "t",
-                Facts {
-                    allowed_for_session: true,
-                    ..Facts::default()
-                }
-            ),
-            Policy::Allow
-        );
+        assert_eq!(decide(&asking, "t", Facts { allowed_for_session: true, ..Facts::default() }), Policy::Allow);
     }
 }

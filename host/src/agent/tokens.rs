@@ -25,11 +25,7 @@ pub(super) fn of_text(text: &str) -> usize {
 
 fn of_media(media: &Media) -> usize {
     // A document's pages are not known here; its size is what there is to go by.
-    if media.mime.starts_with("image/") {
-        IMAGE
-    } else {
-        IMAGE.saturating_add(media.data.len() / 50)
-    }
+    if media.mime.starts_with("image/") { IMAGE } else { IMAGE.saturating_add(media.data.len() / 50) }
 }
 
 fn of_content(content: &Content) -> usize {
@@ -57,9 +53,7 @@ pub(super) fn of_message(message: &Message) -> usize {
         .iter()
         .map(|part| {
             let replay = part.replay.as_ref().map_or(0, |replay| replay.data.len() / 4);
-            of_body(&part.body)
-                .saturating_add(replay)
-                .saturating_add(ENVELOPE)
+            of_body(&part.body).saturating_add(replay).saturating_add(ENVELOPE)
         })
         .sum::<usize>()
         .saturating_add(ENVELOPE)
@@ -81,12 +75,7 @@ pub(super) fn of_frame(system: &str, tools: &[ToolDefinition]) -> usize {
 
 /// Tokens of a request.
 pub(super) fn of_request(request: &Request) -> usize {
-    request
-        .messages
-        .iter()
-        .map(of_message)
-        .sum::<usize>()
-        .saturating_add(of_frame(&request.system, &request.tools))
+    request.messages.iter().map(of_message).sum::<usize>().saturating_add(of_frame(&request.system, &request.tools))
 }
 
 #[cfg(test)]

@@ -82,8 +82,8 @@ impl Handler for Admin {
             Request::LedgerVerify => {
                 let checked = self.0.store.read(|tx| tx.ledger_verify())?;
                 let (lines, broken_at) = match checked {
-                    LedgerCheck::Intact { lines, .. } => (lines, None),
-                    LedgerCheck::Broken { number, .. } => (number, Some(number)),
+                    LedgerCheck::Whole(lines) => (lines, None),
+                    LedgerCheck::Broken(number) => (number, Some(number)),
                 };
                 out.send(Response::LedgerChecked { lines, broken_at }).await?;
             }
@@ -336,16 +336,13 @@ impl Admin {
             (true, None) => (Standing::Off, Some("no instance of it is wanted; see config.toml".into())),
             (false, _) => (
                 Standing::Ready,
-                serving.map(|broken| format!("its file is broken now ({}); the last good version serves", broken.reason)),
+                serving
+                    .map(|broken| format!("its file is broken now ({}); the last good version serves", broken.reason)),
             ),
         };
-        let granted = |capability: &str| {
-            instances.iter().any(|(_, instance)| instance.grants.has(capability))
-        };
+        let granted = |capability: &str| instances.iter().any(|(_, instance)| instance.grants.has(capability));
         let tools = self.0.tools.definitions();
-        let own = |tool: &str| {
-            self.0.tools.owner(tool).is_some_and(|owner| owner.plugin.digest == plugin.digest)
-        };
+        let own = |tool: &str| self.0.tools.owner(tool).is_some_and(|owner| owner.plugin.digest == plugin.digest);
         PluginSummary {
             name: plugin.manifest.name.clone(),
             version: plugin.manifest.version.clone(),
@@ -363,9 +360,9 @@ impl Admin {
                 .secrets
                 .iter()
                 .map(|secret| {
-                    let set = instances.iter().any(|(_, instance)| {
-                        instance.secrets.values().iter().any(|(name, _)| *name == secret.name)
-                    });
+                    let set = instances
+                        .iter()
+                        .any(|(_, instance)| instance.secrets.values().iter().any(|(name, _)| *name == secret.name));
                     (secret.name.clone(), set)
                 })
                 .collect(),
@@ -376,9 +373,8 @@ impl Admin {
 
     async fn check(&self, path: PathBuf) -> Result<PluginSummary, Refusal> {
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let bytes = tokio::fs::read(&path)
-            .await
-            .map_err(|error| Refusal::not_found(format!("{}: {error}", path.display())))?;
+        let bytes =
+            tokio::fs::read(&path).await.map_err(|error| Refusal::not_found(format!("{}: {error}", path.display())))?;
         check_kind(&bytes).map_err(|error| Refusal::invalid(format!("{name}: {error:#}")))?;
         let runtime = &self.0.registry.host().runtime;
         let plugin = Plugin::inspect(runtime, &name, &digest(&bytes), path)
@@ -399,9 +395,10 @@ impl Admin {
             standing: if asks && !stock { Standing::Waiting } else { Standing::Ready },
             reason: match twin {
                 Some(twin) => Some(format!("{} has the same name: this one would replace it or be refused", twin.file)),
-                None if asks && !stock => {
-                    Some(format!("after putting it into the folder: openpista-host plugin allow {}", plugin.manifest.name))
-                }
+                None if asks && !stock => Some(format!(
+                    "after putting it into the folder: openpista-host plugin allow {}",
+                    plugin.manifest.name
+                )),
                 None => None,
             },
             instances: Vec::new(),
@@ -567,8 +564,8 @@ impl Admin {
                 .map(|transport| TransportSummary {
                     id: transport.transport.clone(),
                     kind: transport.kind.to_string(),
-                    state: transport.state.to_string(),
-                    progress: transport.progressed,
+                    state: in_words(&transport.state),
+                    progress: transport.progress,
                 })
                 .collect();
             let summary =
@@ -625,7 +622,7 @@ impl Admin {
                 }))
                 .await?;
             }
-            before = page.next;
+            before = page.before;
             if before.is_none() {
                 return Ok(());
             }
@@ -680,6 +677,17 @@ impl Admin {
             checks.push(check("tools", CheckStatus::Warn, clash, Some("rename or remove one of the two".into())));
         }
         checks
+    }
+}
+
+fn in_words(state: &State) -> String {
+    match state {
+        State::Starting => "starting".into(),
+        State::Listening => "listening".into(),
+        State::Open => "open".into(),
+        State::BackingOff { reason, .. } => format!("tried again soon: {reason}"),
+        State::AuthRequired { reason } => format!("needs a credential: {reason}"),
+        State::Off { reason } => format!("off: {reason}"),
     }
 }
 

@@ -33,8 +33,7 @@ impl PluginState for State {
 
     async fn commit(&self, instance: &str, writes: Writes) -> anyhow::Result<()> {
         let instance = instance.to_string();
-        let change =
-            move |tx: &mut crate::store::Writing<'_>| tx.state_apply(&instance, &writes.set, &writes.expected);
+        let change = move |tx: &mut crate::store::Writing<'_>| tx.state_apply(&instance, &writes.set, &writes.expected);
         Ok(self.0.write(change).await?)
     }
 }
@@ -71,9 +70,8 @@ impl GrantBook for Book {
             tracing::error!("the grants of {plugin} cannot be read, so it has none: {error}");
             None
         })?;
-        let given_to = std::fs::read(manifest_path(&self.1, plugin))
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let given_to =
+            std::fs::read(manifest_path(&self.1, plugin)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let denied = granted.denied.keys().cloned().collect();
         Some((Words { granted: granted.allowed, denied }, given_to))
     }

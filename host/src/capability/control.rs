@@ -40,7 +40,8 @@ pub trait Conversations: Send + Sync {
     /// The open approvals of a conversation.
     fn waiting(&self, instance: &str, conversation: &str) -> Vec<Approval>;
     /// Sessions, newest first; of one instance, or of all.
-    fn page(&self, instance: Option<&str>, before: Option<u64>, limit: usize) -> anyhow::Result<Vec<sessions::Session>>;
+    fn page(&self, instance: Option<&str>, before: Option<u64>, limit: usize)
+    -> anyhow::Result<Vec<sessions::Session>>;
     /// Whether the conversation is the instance's (or anyone's, with `None`).
     fn exists(&self, instance: Option<&str>, conversation: &str) -> anyhow::Result<bool>;
     /// What was said after a cursor.
@@ -113,18 +114,14 @@ impl sessions::Host for View<'_> {
 
     async fn running(&mut self, conversation: String) -> wasmtime::Result<Result<Option<String>, Error>> {
         let instance = &self.call.caller.instance;
-        Ok(self
-            .control_scope("own")
-            .map(|()| self.call.services.conversations.running(instance, &conversation)))
+        Ok(self.control_scope("own").map(|()| self.call.services.conversations.running(instance, &conversation)))
     }
 
     async fn rename(&mut self, conversation: String, title: String) -> wasmtime::Result<Result<(), Error>> {
         if title.len() > TITLE_MAX {
             return Ok(Err(Error::TooLarge(format!("a title has at most {TITLE_MAX} bytes"))));
         }
-        Ok(self
-            .own_conversation(&conversation)
-            .map(|()| self.hold_control(Effect::Rename { conversation, title })))
+        Ok(self.own_conversation(&conversation).map(|()| self.hold_control(Effect::Rename { conversation, title })))
     }
 
     async fn remove(&mut self, conversation: String) -> wasmtime::Result<Result<(), Error>> {

@@ -63,12 +63,10 @@ impl Shell {
             .map_err(|error| Error::NotFound(format!("the folder {}: {error}", joined.display())))?;
         let within = |root: &Path| root.canonicalize().is_ok_and(|root| real.starts_with(root));
         let granted = within(&self.workspace)
-            || scope.iter().any(|item| item == "*" || item.strip_prefix("dir:").is_some_and(|dir| within(Path::new(dir))));
-        if granted {
-            Ok(real)
-        } else {
-            Err(Error::AccessDenied(format!("dir:{}", real.display())))
-        }
+            || scope
+                .iter()
+                .any(|item| item == "*" || item.strip_prefix("dir:").is_some_and(|dir| within(Path::new(dir))));
+        if granted { Ok(real) } else { Err(Error::AccessDenied(format!("dir:{}", real.display()))) }
     }
 }
 

@@ -63,13 +63,7 @@ impl Conversations for Gateway {
         Ok(self.parts.store.read(|tx| tx.session_current(instance, conversation))?.is_some())
     }
 
-    fn history(
-        &self,
-        instance: &str,
-        conversation: &str,
-        after: u64,
-        limit: usize,
-    ) -> anyhow::Result<Vec<wit::Entry>> {
+    fn history(&self, instance: &str, conversation: &str, after: u64, limit: usize) -> anyhow::Result<Vec<wit::Entry>> {
         let stored = self.parts.store.read(|tx| {
             let Some(session) = tx.session_current(instance, conversation)? else { return Ok(Vec::new()) };
             tx.messages(&session.id, after, limit)

@@ -149,6 +149,7 @@ impl Gateway {
         let mut progress = Progress::default();
         let mut receipts: HashMap<String, String> = HashMap::new();
         let mut attempts = 0_u32;
+        let mut last: Option<String> = None;
         loop {
             let head = lock(&worker.0.queue).front().map(|item| (item.id.clone(), item.body.clone()));
             if let Some((id, body)) = head {
@@ -156,6 +157,7 @@ impl Gateway {
                     lock(&worker.0.queue).pop_front();
                     continue;
                 };
+                self.last_is_noted(&key, last.take()).await;
                 let verdict = self.show(&delivery, &mut receipts).await;
                 match self.settle(&worker, &delivery, verdict, attempts).await {
                     Some(pause) => {
@@ -168,6 +170,7 @@ impl Gateway {
                     }
                     None => {
                         attempts = 0;
+                        last = Some(id);
                         lock(&worker.0.queue).pop_front();
                     }
                 }
@@ -193,6 +196,18 @@ impl Gateway {
                     return;
                 },
             }
+        }
+    }
+
+    /// That something was shown is stored with whatever comes next, but before more of the conversation is shown: a
+    /// kill doubles one delivery of it at most.
+    async fn last_is_noted(&self, key: &Key, last: Option<String>) {
+        let Some(last) = last else { return };
+        let noted = self.parts.store.read(|tx| Ok(tx.outbox_entry(&key.instance, &last)?.is_none()));
+        if !matches!(noted, Ok(true))
+            && let Err(error) = self.parts.store.flush().await
+        {
+            tracing::error!("the end of a delivery is not noted: {error}");
         }
     }
 
@@ -246,7 +261,9 @@ impl Gateway {
         let answer = match content {
             Shown::Deliver(content) => channel.deliver(&delivery_out(delivery, receipt, content)).await,
             Shown::Ask(approval) => channel.ask(&approval).await,
-            Shown::Decided(verdict) => channel.decided(&verdict).await.map(|((), held)| (wit::Outcome::Done(None), held)),
+            Shown::Decided(verdict) => {
+                channel.decided(&verdict).await.map(|((), held)| (wit::Outcome::Done(None), held))
+            }
         };
         failpoint("deliver.after-send");
         self.verdict(&channel, delivery, answer, receipts).await
@@ -361,10 +378,7 @@ impl Gateway {
         };
         tracing::warn!(instance, conversation = delivery.conversation, "not delivered, again in {pause:?}: {why}");
         let next = now().saturating_add(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
-        let noted = self
-            .parts
-            .store
-            .write_later(move |tx| tx.outbox_failed(&instance, &id, &why, next).map(|_| ()));
+        let noted = self.parts.store.write_later(move |tx| tx.outbox_failed(&instance, &id, &why, next).map(|_| ()));
         if let Err(error) = noted {
             tracing::error!("a failed delivery is not noted: {error}");
         }
@@ -374,8 +388,7 @@ impl Gateway {
     fn give_up(&self, delivery: &Delivery, why: &str) {
         let (instance, id, why) = (delivery.instance.clone(), delivery.id.clone(), why.to_string());
         tracing::error!(instance, conversation = delivery.conversation, "a delivery is given up: {why}");
-        let noted =
-            self.parts.store.write_later(move |tx| tx.outbox_give_up(&instance, &id, &why, now()).map(|_| ()));
+        let noted = self.parts.store.write_later(move |tx| tx.outbox_give_up(&instance, &id, &why, now()).map(|_| ()));
         if let Err(error) = noted {
             tracing::error!("a delivery that was given up is not noted: {error}");
         }
@@ -468,13 +481,7 @@ impl Gateway {
         next
     }
 
-    async fn draft(
-        &self,
-        key: &Key,
-        live: &Live,
-        progress: &mut Progress,
-        receipts: &mut HashMap<String, String>,
-    ) {
+    async fn draft(&self, key: &Key, live: &Live, progress: &mut Progress, receipts: &mut HashMap<String, String>) {
         let likes = self.opened(&key.instance).preferences;
         let written = live.written();
         progress.version = written.version;
@@ -552,7 +559,10 @@ impl Gateway {
 /// A question for a channel without buttons.
 fn in_words(content: &DeliveryContent) -> Option<String> {
     let DeliveryContent::Ask(approval) = content else { return None };
-    Some(format!("May I run this?\n{}\nAnswer: yes, session (yes, for the rest of this session), or no.", approval.summary))
+    Some(format!(
+        "May I run this?\n{}\nAnswer: yes, session (yes, for the rest of this session), or no.",
+        approval.summary
+    ))
 }
 
 /// 1, 2, 4 … 60 s.

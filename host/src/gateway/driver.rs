@@ -18,7 +18,7 @@ use crate::capability::secrets::{CallSecrets, Redactor};
 use crate::plugin::channel::{ChannelInstance, Failure};
 use crate::store::StoreError;
 use crate::transport::{
-    ByteStream, DialError, DialledSocket, Dialer, Event, EventOutcome, Frame, Incoming, PreparedRequest, Receiver,
+    ByteStream, DialError, Dialer, DialledSocket, Event, EventOutcome, Frame, Incoming, PreparedRequest, Receiver,
     ReceiverError, Request, Response, websocket_config,
 };
 use crate::wit::openpista::connection::connection::Target;
@@ -148,6 +148,23 @@ impl Receiver for Gateway {
     }
 
     async fn request(&self, instance: &str, incoming: Incoming) -> Result<Response, ReceiverError> {
+        let me = self.me.upgrade().ok_or_else(|| ReceiverError::Unavailable("the host is ending".into()))?;
+        let instance = instance.to_string();
+        // The transport drops its future when the client leaves; what a call held must not be torn apart.
+        let task = tokio::spawn(async move { me.answer(&instance, incoming).await });
+        task.await.unwrap_or_else(|error| Err(ReceiverError::Failed(format!("the channel's call broke: {error}"))))
+    }
+
+    async fn next(&self, instance: &str, transport: &str) -> Result<PreparedRequest, ReceiverError> {
+        let me = self.me.upgrade().ok_or_else(|| ReceiverError::Unavailable("the host is ending".into()))?;
+        let (instance, transport) = (instance.to_string(), transport.to_string());
+        let task = tokio::spawn(async move { me.prepare(&instance, &transport).await });
+        task.await.unwrap_or_else(|error| Err(ReceiverError::Failed(format!("the channel's call broke: {error}"))))
+    }
+}
+
+impl Gateway {
+    async fn answer(&self, instance: &str, incoming: Incoming) -> Result<Response, ReceiverError> {
         let gone = || ReceiverError::Unavailable(format!("the channel {instance} is gone"));
         let channel = self.channel(instance).ok_or_else(gone)?;
         match channel.handle(&incoming).await {
@@ -164,7 +181,7 @@ impl Receiver for Gateway {
         }
     }
 
-    async fn next(&self, instance: &str, transport: &str) -> Result<PreparedRequest, ReceiverError> {
+    async fn prepare(&self, instance: &str, transport: &str) -> Result<PreparedRequest, ReceiverError> {
         let gone = || ReceiverError::Unavailable(format!("the channel {instance} is gone"));
         let channel = self.channel(instance).ok_or_else(gone)?;
         let (request, held) = channel.next(transport).await.map_err(|failure| refused(&failure))?;

@@ -71,17 +71,19 @@ impl ChannelInstance {
 
     /// `channel.receive`
     pub async fn receive(&self, event: &wit::Event) -> Answer<(), wit::ChannelError> {
-        let work = self.instance.call(&self.host, around("channel.receive"), RECEIVE, async |store, instance, exports| {
-            guest!(exports.channel, store, instance).call_receive(store, event).await
-        });
+        let work =
+            self.instance.call(&self.host, around("channel.receive"), RECEIVE, async |store, instance, exports| {
+                guest!(exports.channel, store, instance).call_receive(store, event).await
+            });
         answer(work.await)
     }
 
     /// `channel.deliver`
     pub async fn deliver(&self, delivery: &wit::Delivery) -> Answer<wit::Outcome, wit::DeliveryError> {
-        let work = self.instance.call(&self.host, around("channel.deliver"), RECEIVE, async |store, instance, exports| {
-            guest!(exports.channel, store, instance).call_deliver(store, delivery).await
-        });
+        let work =
+            self.instance.call(&self.host, around("channel.deliver"), RECEIVE, async |store, instance, exports| {
+                guest!(exports.channel, store, instance).call_deliver(store, delivery).await
+            });
         answer(work.await)
     }
 
@@ -121,9 +123,10 @@ impl ChannelInstance {
         &self,
         approval: &crate::wit::openpista::gateway::gateway::Approval,
     ) -> Answer<wit::Outcome, wit::DeliveryError> {
-        let work = self.instance.call(&self.host, around("approvals.ask"), RECEIVE, async |store, instance, exports| {
-            guest!(exports.approvals, store, instance).call_ask(store, approval).await
-        });
+        let work =
+            self.instance.call(&self.host, around("approvals.ask"), RECEIVE, async |store, instance, exports| {
+                guest!(exports.approvals, store, instance).call_ask(store, approval).await
+            });
         answer(work.await)
     }
 
@@ -139,12 +142,11 @@ impl ChannelInstance {
     /// `observer.notify`; nothing if it does not observe.
     pub async fn notify(&self, update: &observer::Update) -> Result<Held, CallError> {
         let around = around("observer.notify");
-        let work = self.instance.call(&self.host, around, OPEN, async |store, instance, exports| {
-            match &exports.observer {
+        let work =
+            self.instance.call(&self.host, around, OPEN, async |store, instance, exports| match &exports.observer {
                 Some(observer) => observer.load(&mut *store, instance)?.call_notify(store, update).await,
                 None => Ok(()),
-            }
-        });
+            });
         work.await.map(|((), after)| after.held)
     }
 }

@@ -177,9 +177,7 @@ fn part_in(instance: &str, from: provider::Part) -> Part {
             Err(why) => Body::Text(format!("[a file was left out: {why}]")),
         },
         provider::Body::Reasoning(text) => Body::Reasoning(text),
-        provider::Body::Call(call) => {
-            Body::Call(ToolCall { id: call.id, name: call.name, arguments: call.arguments })
-        }
+        provider::Body::Call(call) => Body::Call(ToolCall { id: call.id, name: call.name, arguments: call.arguments }),
         provider::Body::Outcome(outcome) => Body::Outcome(ToolOutcome {
             id: outcome.id,
             name: outcome.name,

@@ -149,7 +149,10 @@ pub enum ManifestError {
 
 fn name_is_good(name: &str) -> bool {
     let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    !name.is_empty() && name.len() <= 64 && name.chars().all(letters) && name.starts_with(|c: char| c.is_ascii_lowercase())
+    !name.is_empty()
+        && name.len() <= 64
+        && name.chars().all(letters)
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
 /// A text from a plugin for a person: one line, without control characters, not endless.
@@ -223,9 +226,9 @@ impl Manifest {
         };
         let known = schema.get("properties").and_then(|p| p.as_object()).cloned().unwrap_or_default();
         if let Some(unknown) = settings.keys().find(|key| !known.contains_key(*key)) {
-            let nearest = known.keys().max_by(|a, b| {
-                strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown))
-            });
+            let nearest = known
+                .keys()
+                .max_by(|a, b| strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown)));
             let hint = nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
             return Err(format!("the setting `{unknown}` is not known{hint}"));
         }
@@ -234,7 +237,8 @@ impl Manifest {
                 settings.entry(key).or_insert_with(|| default.clone());
             }
         }
-        let validator = jsonschema::validator_for(schema).map_err(|error| format!("broken settings schema: {error}"))?;
+        let validator =
+            jsonschema::validator_for(schema).map_err(|error| format!("broken settings schema: {error}"))?;
         let value = serde_json::Value::Object(settings);
         if let Err(error) = validator.validate(&value) {
             let path = error.instance_path().to_string();

@@ -325,7 +325,8 @@ impl Registry {
                     next.instances.insert((role, name.clone()), instance);
                 }
                 Err(NotWorking::Waiting(needs)) => {
-                    let reason = format!("it asks for more than it has; openpista-host plugin allow {}", found.manifest.name);
+                    let reason =
+                        format!("it asks for more than it has; openpista-host plugin allow {}", found.manifest.name);
                     next.idle.push(idle(needs, reason, false));
                 }
                 Err(NotWorking::Unset(reason)) => next.idle.push(idle(vec![], reason, true)),
@@ -428,8 +429,7 @@ impl Registry {
             .map(|secret| Ok((declared(secret, &settings, &own)?, values.remove(&secret.name))))
             .collect::<Result<Vec<_>, String>>()
             .map_err(NotWorking::Refused)?;
-        let secrets = InstanceSecrets::new(name, declared)
-            .map_err(|error| NotWorking::Refused(error.to_string()))?;
+        let secrets = InstanceSecrets::new(name, declared).map_err(|error| NotWorking::Refused(error.to_string()))?;
         let settings: Arc<str> = Value::Object(settings).to_string().into();
         let limits = wanted.limits.unwrap_or(self.wishes.limits);
         // An instance of which nothing changed keeps what it has loaded.
@@ -442,8 +442,7 @@ impl Registry {
         }) {
             return Ok(Arc::clone(same));
         }
-        let instance =
-            Instance::new(name.to_string(), Arc::clone(plugin), grants, settings, Arc::new(secrets), limits);
+        let instance = Instance::new(name.to_string(), Arc::clone(plugin), grants, settings, Arc::new(secrets), limits);
         Ok(Arc::new(instance))
     }
 }
@@ -476,9 +475,10 @@ fn preset_state(plugin: &Plugin, name: &str, wanted: &Wanted) -> Option<PresetSt
         .filter(|(_, variable)| std::env::var(variable).is_ok_and(|value| !value.is_empty()))
         .map(|(_, variable)| variable.clone())
         .collect();
-    let keyed = preset.environment.iter().all(|(secret, variable)| {
-        wanted.secrets.contains_key(secret) || variables.contains(variable)
-    });
+    let keyed = preset
+        .environment
+        .iter()
+        .all(|(secret, variable)| wanted.secrets.contains_key(secret) || variables.contains(variable));
     Some(PresetState { preset, keyed, variables })
 }
 
@@ -594,7 +594,9 @@ fn read_folder(folder: &Path, good: &Path) -> Result<BTreeMap<String, Found>> {
             }
             // Gone between listing and reading.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => Found { digest: format!("unreadable:{error}"), problem: Some(format!("it cannot be read: {error}")) },
+            Err(error) => {
+                Found { digest: format!("unreadable:{error}"), problem: Some(format!("it cannot be read: {error}")) }
+            }
         };
         found.insert(file, row);
     }

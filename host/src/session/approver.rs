@@ -72,7 +72,9 @@ fn summary(call: &ToolCall) -> String {
         }
         Ok(arguments) => arguments
             .iter()
-            .map(|(name, value)| format!("{name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_string)))
+            .map(|(name, value)| {
+                format!("{name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_string))
+            })
             .collect::<Vec<_>>()
             .join(", "),
         Err(_) => call.arguments.clone(),

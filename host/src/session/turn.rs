@@ -46,8 +46,7 @@ pub(super) async fn answer(
     let turn = resumed.as_ref().map_or_else(new_id, |turn| turn.id.clone());
     let cancel = CancellationToken::new();
     let live = Live::new(turn.clone(), entry.inbound.handle.clone());
-    *lock(running) =
-        Some(Running { cancel: cancel.clone(), live: Arc::clone(&live), session: session.id.clone() });
+    *lock(running) = Some(Running { cancel: cancel.clone(), live: Arc::clone(&live), session: session.id.clone() });
     desk.outlet.live(key, Some(Arc::clone(&live)));
     let mut said = Said { running: resumed.is_some(), ..Said::default() };
     if resumed.is_some() {
@@ -96,12 +95,7 @@ pub(super) async fn answer(
         id: turn.clone(),
         session: session.id.clone(),
         models: desk.catalogue.line_up(session.model.as_deref()).await,
-        system: system(System {
-            base: &settings.base_prompt,
-            workspace: &settings.workspace,
-            skills: "",
-            now: &time,
-        }),
+        system: system(System { base: &settings.base_prompt, workspace: &settings.workspace, skills: "", now: &time }),
         past: past.clone(),
         unstarted,
         untrusted: false,

@@ -45,18 +45,12 @@ pub fn random() -> f64 {
 
 /// The wait that a response asks for: `Retry-After` in seconds or as a date.
 pub(super) fn retry_after(response: &Response, now: Timestamp) -> Option<Duration> {
-    let (_, value) = response
-        .headers
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("retry-after"))?;
+    let (_, value) = response.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"))?;
     let value = value.trim();
     let asked = match value.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
-            let date = jiff::fmt::rfc2822::parse(value)
-                .ok()?
-                .timestamp()
-                .as_millisecond();
+            let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp().as_millisecond();
             Duration::from_millis(u64::try_from(date).ok()?.saturating_sub(now))
         }
     };
@@ -68,18 +62,13 @@ mod tests {
     use super::*;
 
     fn seconds(backoff: &mut Backoff, count: usize) -> Vec<u64> {
-        (0..count)
-            .map(|_| backoff.after_failure().as_millis() as u64)
-            .collect()
+        (0..count).map(|_| backoff.after_failure().as_millis() as u64).collect()
     }
 
     #[test]
     fn waits_double_up_to_a_minute_and_start_over_after_success() {
         let mut backoff = Backoff::new(|| 1.0);
-        assert_eq!(
-            seconds(&mut backoff, 8),
-            [1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]
-        );
+        assert_eq!(seconds(&mut backoff, 8), [1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]);
         backoff.reset();
         assert_eq!(seconds(&mut backoff, 2), [1000, 2000]);
     }
@@ -87,10 +76,7 @@ mod tests {
     #[test]
     fn jitter_takes_off_at_most_half_and_never_goes_below_a_second() {
         let mut backoff = Backoff::new(|| 0.0);
-        assert_eq!(
-            seconds(&mut backoff, 7),
-            [1000, 1000, 2000, 4000, 8000, 16000, 30000]
-        );
+        assert_eq!(seconds(&mut backoff, 7), [1000, 1000, 2000, 4000, 8000, 16000, 30000]);
     }
 
     #[test]
@@ -110,26 +96,10 @@ mod tests {
         // 1994-11-06T08:49:37Z, the example of RFC 9110.
         let date = 784_111_777_000;
         assert_eq!(retry_after(&with("7"), 0), Some(Duration::from_secs(7)));
-        assert_eq!(
-            retry_after(&with("Sun, 06 Nov 1994 08:49:37 GMT"), date - 30_000),
-            Some(Duration::from_secs(30))
-        );
-        assert_eq!(
-            retry_after(&with("Sun, 06 Nov 1994 08:49:37 GMT"), date + 1),
-            Some(Duration::ZERO)
-        );
+        assert_eq!(retry_after(&with("Sun, 06 Nov 1994 08:49:37 GMT"), date - 30_000), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after(&with("Sun, 06 Nov 1994 08:49:37 GMT"), date + 1), Some(Duration::ZERO));
         assert_eq!(retry_after(&with("99999999"), 0), Some(Duration::from_secs(3600)));
         assert_eq!(retry_after(&with("soon"), 0), None);
-        assert_eq!(
-            retry_after(
-                &Response {
-                    status: 429,
-                    headers: Vec::new(),
-                    body: Vec::new()
-                },
-                0
-            ),
-            None
-        );
+        assert_eq!(retry_after(&Response { status: 429, headers: Vec::new(), body: Vec::new() }, 0), None);
     }
 }

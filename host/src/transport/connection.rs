@@ -50,10 +50,7 @@ pub(super) struct End {
 
 impl End {
     pub(super) fn new(code: u16, reason: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason: reason.into(),
-        }
+        Self { code, reason: reason.into() }
     }
 }
 
@@ -129,12 +126,7 @@ impl Transport {
             return false;
         }
         let until = now().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        tracing::info!(
-            transport = self.id,
-            reason,
-            wait_ms = wait.as_millis(),
-            "tried again later"
-        );
+        tracing::info!(transport = self.id, reason, wait_ms = wait.as_millis(), "tried again later");
         self.health.set(State::BackingOff { reason, until });
         self.pause(wait).await
     }
@@ -219,10 +211,7 @@ impl Connection {
     /// Returns when it shall end, with the reason.
     pub(super) async fn ended(&self) -> End {
         self.ended.cancelled().await;
-        self.end
-            .get()
-            .cloned()
-            .unwrap_or_else(|| End::new(code::RESTART, "the channel was closed or replaced"))
+        self.end.get().cloned().unwrap_or_else(|| End::new(code::RESTART, "the channel was closed or replaced"))
     }
 
     pub(super) fn is_tagged(&self) -> bool {
@@ -237,22 +226,12 @@ impl Connection {
     /// Queues a frame; a queue that is too long ends the connection.
     pub(super) fn send(&self, outgoing: Outgoing, counters: &Counters) {
         let cost = outgoing.cost();
-        let waiting = self
-            .queued
-            .fetch_add(cost, Ordering::Relaxed)
-            .saturating_add(cost);
+        let waiting = self.queued.fetch_add(cost, Ordering::Relaxed).saturating_add(cost);
         if waiting > QUEUE_MAX {
             self.closing.store(true, Ordering::Release);
             count(&counters.overflowed);
-            tracing::warn!(
-                connection = self.id,
-                transport = self.transport.id,
-                "closed: the peer does not read"
-            );
-            self.end(End::new(
-                code::OVERLOAD,
-                "too much is waiting to be read; come back and catch up",
-            ));
+            tracing::warn!(connection = self.id, transport = self.transport.id, "closed: the peer does not read");
+            self.end(End::new(code::OVERLOAD, "too much is waiting to be read; come back and catch up"));
         } else if self.queue.send(outgoing).is_ok() {
             count(&counters.frames_out);
         }
@@ -265,11 +244,7 @@ impl Connection {
 
     /// It, as events name it.
     pub(super) fn source(&self) -> Source {
-        Source {
-            transport: self.transport.id.clone(),
-            connection: self.id,
-            tags: lock(&self.tags).clone(),
-        }
+        Source { transport: self.transport.id.clone(), connection: self.id, tags: lock(&self.tags).clone() }
     }
 }
 
@@ -289,14 +264,7 @@ impl Link {
     ) -> EventOutcome {
         let _turn = self.connection.turn().await;
         let source = self.connection.source();
-        self.instance
-            .event(Event::Opened(Opened {
-                source,
-                peer,
-                path,
-                headers,
-            }))
-            .await
+        self.instance.event(Event::Opened(Opened { source, peer, path, headers })).await
     }
 
     /// A frame came.
@@ -304,9 +272,7 @@ impl Link {
         count(&self.instance.counters.frames_in);
         self.connection.transport.health.progressed();
         let _turn = self.connection.turn().await;
-        self.instance
-            .event(Event::Frame((self.connection.source(), frame)))
-            .await
+        self.instance.event(Event::Frame((self.connection.source(), frame))).await
     }
 
     /// It is gone: the last event of a connection, which has no more alarms and gets no more frames.
@@ -314,13 +280,7 @@ impl Link {
         let _turn = self.connection.turn().await;
         let source = self.connection.source();
         self.instance.forget(&self.connection);
-        self.instance
-            .event(Event::Closed(Closed {
-                source,
-                code: end.code,
-                reason: end.reason,
-            }))
-            .await
+        self.instance.event(Event::Closed(Closed { source, code: end.code, reason: end.reason })).await
     }
 }
 

@@ -42,15 +42,9 @@ impl Console {
         output: impl AsyncWrite + Send + Unpin + 'static,
     ) -> Result<Self, String> {
         let (send, lines) = mpsc::channel(AHEAD);
-        let thread = std::thread::Builder::new()
-            .name("console".to_owned())
-            .spawn(move || read(input, &send));
+        let thread = std::thread::Builder::new().name("console".to_owned()).spawn(move || read(input, &send));
         thread.map_err(|error| format!("no thread for the console could be started: {error}"))?;
-        Ok(Self {
-            lines,
-            output: Box::new(output),
-            input_over: false,
-        })
+        Ok(Self { lines, output: Box::new(output), input_over: false })
     }
 }
 
@@ -58,11 +52,7 @@ impl Console {
 fn read(mut input: impl BufRead, send: &mpsc::Sender<Frame>) {
     loop {
         let mut line = Vec::new();
-        match input
-            .by_ref()
-            .take(LINE_MAX as u64 + 1)
-            .read_until(b'\n', &mut line)
-        {
+        match input.by_ref().take(LINE_MAX as u64 + 1).read_until(b'\n', &mut line) {
             Ok(0) => return,
             Ok(_) => {}
             Err(error) => {
@@ -95,11 +85,7 @@ pub(super) async fn run(
     };
     // A console of an instance that ends is given back before this one has it.
     let mut console = console.lock().await;
-    let Console {
-        lines,
-        output,
-        input_over,
-    } = &mut *console;
+    let Console { lines, output, input_over } = &mut *console;
     let (link, mut outgoing) = instance.open(transport);
     link.opened(None, String::new(), Vec::new()).await;
     transport.health.set(State::Open);
@@ -175,18 +161,14 @@ mod tests {
         let (mut typed, input) = std::io::pipe().map(|(read, write)| (write, read)).unwrap();
         let (output, mut shown) = tokio::io::duplex(1024);
         let fake = Fake::with_console(Console::new(std::io::BufReader::new(input), output));
-        fake.configure("console", setup("tty", TransportKind::Console))
-            .unwrap();
+        fake.configure("console", setup("tty", TransportKind::Console)).unwrap();
         assert_eq!(fake.seen().await, Seen::opened("tty", ""));
 
         typed.write_all("grüß dich\r\nand\n".as_bytes()).unwrap();
         assert_eq!(fake.seen().await, Seen::text("tty", "grüß dich"));
         assert_eq!(fake.seen().await, Seen::text("tty", "and"));
 
-        fake.hub.apply(
-            "console",
-            vec![Effect::Send(Target::One(fake.last()), Frame::Text("> ".into()))],
-        );
+        fake.hub.apply("console", vec![Effect::Send(Target::One(fake.last()), Frame::Text("> ".into()))]);
         let mut bytes = [0; 2];
         shown.read_exact(&mut bytes).await.unwrap();
         assert_eq!(&bytes, b"> ");
@@ -196,17 +178,10 @@ mod tests {
     async fn the_end_of_input_leaves_the_connection_open() {
         let (output, mut shown) = tokio::io::duplex(1024);
         let fake = Fake::with_console(Console::new(Cursor::new("last"), output));
-        fake.configure("console", setup("tty", TransportKind::Console))
-            .unwrap();
+        fake.configure("console", setup("tty", TransportKind::Console)).unwrap();
         assert_eq!(fake.seen().await, Seen::opened("tty", ""));
         assert_eq!(fake.seen().await, Seen::text("tty", "last"));
-        fake.hub.apply(
-            "console",
-            vec![Effect::Send(
-                Target::One(fake.last()),
-                Frame::Text("still".into()),
-            )],
-        );
+        fake.hub.apply("console", vec![Effect::Send(Target::One(fake.last()), Frame::Text("still".into()))]);
         let mut bytes = [0; 5];
         shown.read_exact(&mut bytes).await.unwrap();
         assert_eq!(&bytes, b"still");
@@ -219,8 +194,7 @@ mod tests {
         let fits = "y".repeat(LINE_MAX);
         let input = format!("{}\n{fits}\nshort\n", "x".repeat(LINE_MAX + 10));
         let fake = Fake::with_console(Console::new(Cursor::new(input), output));
-        fake.configure("console", setup("tty", TransportKind::Console))
-            .unwrap();
+        fake.configure("console", setup("tty", TransportKind::Console)).unwrap();
         assert_eq!(fake.seen().await, Seen::opened("tty", ""));
         assert_eq!(fake.seen().await, Seen::text("tty", &fits));
         assert_eq!(fake.seen().await, Seen::text("tty", "short"));
@@ -229,14 +203,10 @@ mod tests {
     #[tokio::test]
     async fn without_a_terminal_the_status_says_how_to_have_a_console() {
         let fake = Fake::with_console(Err("no terminal; use --console".to_owned()));
-        fake.configure("console", setup("tty", TransportKind::Console))
-            .unwrap();
+        fake.configure("console", setup("tty", TransportKind::Console)).unwrap();
         fake.until(|hub| {
             let state = hub.status().remove(0).state;
-            state
-                == State::Off {
-                    reason: "no terminal; use --console".to_owned(),
-                }
+            state == State::Off { reason: "no terminal; use --console".to_owned() }
         })
         .await;
     }
@@ -246,11 +216,8 @@ mod tests {
         let (_typed, input) = std::io::pipe().map(|(read, write)| (write, read)).unwrap();
         let (output, _shown) = tokio::io::duplex(64);
         let fake = Fake::with_console(Console::new(std::io::BufReader::new(input), output));
-        fake.configure("console", setup("tty", TransportKind::Console))
-            .unwrap();
+        fake.configure("console", setup("tty", TransportKind::Console)).unwrap();
         assert_eq!(fake.seen().await, Seen::opened("tty", ""));
-        tokio::time::timeout(Duration::from_secs(5), fake.hub.shutdown())
-            .await
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(5), fake.hub.shutdown()).await.unwrap();
     }
 }

@@ -46,9 +46,7 @@ pub(super) async fn run(instance: &Arc<Instance>, transport: &Arc<Transport>, ra
         };
         let wanted = match next {
             Next::Wait(asked, reason) => {
-                transport
-                    .back_off(asked.unwrap_or_else(|| backoff.after_failure()), reason)
-                    .await
+                transport.back_off(asked.unwrap_or_else(|| backoff.after_failure()), reason).await
             }
             Next::Credential(reason) => {
                 backoff.reset();
@@ -62,14 +60,10 @@ pub(super) async fn run(instance: &Arc<Instance>, transport: &Arc<Transport>, ra
 }
 
 async fn connect(instance: &Instance, transport: &Transport) -> Result<DialledSocket, Next> {
-    let prepared = instance
-        .receiver()
-        .next(&instance.name, &transport.id)
-        .await
-        .map_err(|error| match error {
-            ReceiverError::AuthRequired(reason) => Next::Credential(reason),
-            other => Next::Wait(None, other.to_string()),
-        })?;
+    let prepared = instance.receiver().next(&instance.name, &transport.id).await.map_err(|error| match error {
+        ReceiverError::AuthRequired(reason) => Next::Credential(reason),
+        other => Next::Wait(None, other.to_string()),
+    })?;
     match timeout(CONNECT_WITHIN, prepared.dial()).await {
         Ok(Ok(socket)) => Ok(socket),
         Ok(Err(error)) => {
@@ -79,10 +73,7 @@ async fn connect(instance: &Instance, transport: &Transport) -> Result<DialledSo
             };
             Err(Next::Wait(asked, error.to_string()))
         }
-        Err(_) => Err(Next::Wait(
-            None,
-            "the server could not be reached within 30 s".to_owned(),
-        )),
+        Err(_) => Err(Next::Wait(None, "the server could not be reached within 30 s".to_owned())),
     }
 }
 

@@ -18,96 +18,47 @@ use crate::wit::openpista::connection::connection::Target;
 /// An event, without what differs from run to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Seen {
-    Opened {
-        transport: String,
-        path: String,
-    },
-    Text {
-        transport: String,
-        text: String,
-        tags: Vec<String>,
-    },
-    Binary {
-        transport: String,
-        bytes: Vec<u8>,
-    },
-    Closed {
-        transport: String,
-        code: u16,
-        reason: String,
-    },
-    Answer {
-        transport: String,
-        status: u16,
-        body: String,
-    },
-    Alarm {
-        name: String,
-        on_connection: bool,
-    },
+    Opened { transport: String, path: String },
+    Text { transport: String, text: String, tags: Vec<String> },
+    Binary { transport: String, bytes: Vec<u8> },
+    Closed { transport: String, code: u16, reason: String },
+    Answer { transport: String, status: u16, body: String },
+    Alarm { name: String, on_connection: bool },
 }
 
 impl Seen {
     pub(super) fn opened(transport: &str, path: &str) -> Self {
-        Self::Opened {
-            transport: transport.into(),
-            path: path.into(),
-        }
+        Self::Opened { transport: transport.into(), path: path.into() }
     }
 
     pub(super) fn text(transport: &str, text: &str) -> Self {
-        Self::Text {
-            transport: transport.into(),
-            text: text.into(),
-            tags: Vec::new(),
-        }
+        Self::Text { transport: transport.into(), text: text.into(), tags: Vec::new() }
     }
 
     pub(super) fn closed(transport: &str, code: u16, reason: &str) -> Self {
-        Self::Closed {
-            transport: transport.into(),
-            code,
-            reason: reason.into(),
-        }
+        Self::Closed { transport: transport.into(), code, reason: reason.into() }
     }
 
     pub(super) fn answer(transport: &str, status: u16, body: &str) -> Self {
-        Self::Answer {
-            transport: transport.into(),
-            status,
-            body: body.into(),
-        }
+        Self::Answer { transport: transport.into(), status, body: body.into() }
     }
 
     fn of(event: Event) -> Self {
         match event {
-            Event::Opened(opened) => Self::Opened {
-                transport: opened.source.transport,
-                path: opened.path,
-            },
-            Event::Frame((source, Frame::Text(text))) => Self::Text {
-                transport: source.transport,
-                text,
-                tags: source.tags,
-            },
-            Event::Frame((source, Frame::Binary(bytes))) => Self::Binary {
-                transport: source.transport,
-                bytes,
-            },
-            Event::Closed(closed) => Self::Closed {
-                transport: closed.source.transport,
-                code: closed.code,
-                reason: closed.reason,
-            },
+            Event::Opened(opened) => Self::Opened { transport: opened.source.transport, path: opened.path },
+            Event::Frame((source, Frame::Text(text))) => {
+                Self::Text { transport: source.transport, text, tags: source.tags }
+            }
+            Event::Frame((source, Frame::Binary(bytes))) => Self::Binary { transport: source.transport, bytes },
+            Event::Closed(closed) => {
+                Self::Closed { transport: closed.source.transport, code: closed.code, reason: closed.reason }
+            }
             Event::Answer(answer) => Self::Answer {
                 transport: answer.transport,
                 status: answer.response.status,
                 body: String::from_utf8(answer.response.body).unwrap(),
             },
-            Event::Alarm(alarm) => Self::Alarm {
-                name: alarm.name,
-                on_connection: alarm.source.is_some(),
-            },
+            Event::Alarm(alarm) => Self::Alarm { name: alarm.name, on_connection: alarm.source.is_some() },
             Event::Other(other) => panic!("{other:?}"),
         }
     }
@@ -159,10 +110,7 @@ impl Receiver for FakeReceiver {
     }
 
     async fn next(&self, _: &str, _: &str) -> Result<PreparedRequest, ReceiverError> {
-        self.asked
-            .lock()
-            .unwrap()
-            .push(self.start.elapsed().as_millis() as u64);
+        self.asked.lock().unwrap().push(self.start.elapsed().as_millis() as u64);
         let attempt = self.attempts.lock().unwrap().pop_front();
         match attempt {
             None => std::future::pending().await,
@@ -207,11 +155,7 @@ impl Fake {
     }
 
     pub(super) fn with_console(console: Result<Console, String>) -> Self {
-        let hub = Hub::new(HubSettings {
-            generation: 7,
-            random: || 1.0,
-            console,
-        });
+        let hub = Hub::new(HubSettings { generation: 7, random: || 1.0, console });
         let (seen, events) = mpsc::unbounded_channel();
         let receiver = Arc::new(FakeReceiver {
             hub: OnceLock::new(),
@@ -219,13 +163,7 @@ impl Fake {
             last: AtomicU64::new(0),
             on_event: Mutex::new(Box::new(|_, _| EventOutcome::Taken)),
             on_request: Mutex::new(Box::new(|_| {
-                Box::pin(async {
-                    Ok(Response {
-                        status: 200,
-                        headers: Vec::new(),
-                        body: b"ok".to_vec(),
-                    })
-                })
+                Box::pin(async { Ok(Response { status: 200, headers: Vec::new(), body: b"ok".to_vec() }) })
             })),
             attempts: Mutex::default(),
             asked: Mutex::default(),
@@ -233,12 +171,7 @@ impl Fake {
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
         });
         receiver.hub.set(Arc::downgrade(&hub)).unwrap();
-        Self {
-            hub,
-            receiver,
-            events: tokio::sync::Mutex::new(events),
-            folder: tempfile::tempdir().unwrap(),
-        }
+        Self { hub, receiver, events: tokio::sync::Mutex::new(events), folder: tempfile::tempdir().unwrap() }
     }
 
     /// Frames are sent back.
@@ -246,10 +179,7 @@ impl Fake {
         let fake = Self::new();
         fake.on_event(|hub, event| {
             if let Event::Frame((source, frame)) = event {
-                hub.apply(
-                    "web",
-                    vec![Effect::Send(Target::One(source.connection), frame.clone())],
-                );
+                hub.apply("web", vec![Effect::Send(Target::One(source.connection), frame.clone())]);
             }
             EventOutcome::Taken
         });
@@ -286,18 +216,10 @@ impl Fake {
     }
 
     pub(super) fn options(&self, mount: &str) -> InstanceOptions {
-        InstanceOptions {
-            mount: mount.into(),
-            public_url: None,
-            folder: self.folder(),
-        }
+        InstanceOptions { mount: mount.into(), public_url: None, folder: self.folder() }
     }
 
-    pub(super) fn configure(
-        &self,
-        instance: &str,
-        transports: Vec<TransportRequest>,
-    ) -> Result<(), SetupError> {
+    pub(super) fn configure(&self, instance: &str, transports: Vec<TransportRequest>) -> Result<(), SetupError> {
         self.mount(instance, &format!("/{instance}"), transports)
     }
 
@@ -307,17 +229,13 @@ impl Fake {
         mount: &str,
         transports: Vec<TransportRequest>,
     ) -> Result<(), SetupError> {
-        self.hub
-            .reconfigure(instance, self.receiver.clone(), self.options(mount), transports)
+        self.hub.reconfigure(instance, self.receiver.clone(), self.options(mount), transports)
     }
 
     /// The next event.
     pub(super) async fn seen(&self) -> Seen {
         let mut events = self.events.lock().await;
-        tokio::time::timeout(Duration::from_secs(200), events.recv())
-            .await
-            .expect("an event comes")
-            .unwrap()
+        tokio::time::timeout(Duration::from_secs(200), events.recv()).await.expect("an event comes").unwrap()
     }
 
     /// No event has come that was not looked at.
@@ -337,9 +255,7 @@ impl Fake {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(200), looked)
-            .await
-            .expect("it holds in the end");
+        tokio::time::timeout(Duration::from_secs(200), looked).await.expect("it holds in the end");
     }
 }
 

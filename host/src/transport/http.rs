@@ -91,13 +91,13 @@ pub enum BindError {
     /// Somebody else has the port.
     #[error(
         "port {port} on {ip} is taken by another program: stop it, or choose another port with \
-         `listen = [\"{ip}:PORT\"]` under `[http]` in config.toml",
+         `listen = \"{ip}:PORT\"` under `[server]` in config.toml, or `--listen`",
         port = .0.port(),
         ip = .0.ip()
     )]
     Taken(SocketAddr),
     /// The address is not ours, the port is reserved, …
-    #[error("{0} cannot be listened on: {1}; see `listen` under `[http]` in config.toml")]
+    #[error("{0} cannot be listened on: {1}; see `listen` under `[server]` in config.toml")]
     Other(SocketAddr, std::io::Error),
 }
 
@@ -129,29 +129,18 @@ impl Server {
     pub async fn bind(settings: HttpSettings, hub: Arc<Hub>) -> Result<Self, BindError> {
         let mut listeners = Vec::new();
         for address in &settings.listen {
-            let listener = TcpListener::bind(address)
-                .await
-                .map_err(|error| match error.kind() {
-                    std::io::ErrorKind::AddrInUse => BindError::Taken(*address),
-                    _ => BindError::Other(*address, error),
-                })?;
-            let bound = listener
-                .local_addr()
-                .map_err(|error| BindError::Other(*address, error))?;
+            let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
+                std::io::ErrorKind::AddrInUse => BindError::Taken(*address),
+                _ => BindError::Other(*address, error),
+            })?;
+            let bound = listener.local_addr().map_err(|error| BindError::Other(*address, error))?;
             listeners.push((bound, listener));
         }
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let hosts = settings
-            .hosts
-            .iter()
-            .map(|host| host.to_ascii_lowercase())
-            .collect();
+        let hosts = settings.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
         let shared = Arc::new(Shared {
             hub,
-            guard: Guard {
-                hosts,
-                origins: settings.cors_origins,
-            },
+            guard: Guard { hosts, origins: settings.cors_origins },
             limits: settings.limits,
             free: Arc::new(Semaphore::new(settings.limits.connections)),
             stop: stop.clone(),
@@ -160,11 +149,7 @@ impl Server {
         for (_, listener) in listeners {
             tasks.spawn(accept(listener, Arc::clone(&shared), tasks.clone()));
         }
-        Ok(Self {
-            addresses,
-            stop,
-            tasks,
-        })
+        Ok(Self { addresses, stop, tasks })
     }
 
     /// Where it listens, with the real ports.
@@ -207,25 +192,17 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, tasks: TaskTracker) 
 fn turn_away(mut stream: TcpStream, tasks: &TaskTracker) {
     tracing::warn!("a connection was turned away: there are too many");
     tasks.spawn(async move {
-        let answer = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n";
+        let answer =
+            b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n";
         let _ = timeout(Duration::from_secs(1), stream.write_all(answer)).await;
     });
 }
 
-async fn serve(
-    stream: TcpStream,
-    address: SocketAddr,
-    permit: Arc<OwnedSemaphorePermit>,
-    shared: Arc<Shared>,
-) {
+async fn serve(stream: TcpStream, address: SocketAddr, permit: Arc<OwnedSemaphorePermit>, shared: Arc<Shared>) {
     let Ok(local) = stream.local_addr() else { return };
     // Small answers shall not wait for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
-    let peer = Arc::new(Peer {
-        address,
-        local,
-        permit,
-    });
+    let peer = Arc::new(Peer { address, local, permit });
     let limits = shared.limits;
     let service = {
         let shared = Arc::clone(&shared);
@@ -257,31 +234,23 @@ async fn serve(
 /// Answers one request: checks, route, channel, headers.
 async fn answer(request: Request<Body>, shared: &Arc<Shared>, peer: &Peer) -> Response<Full<Bytes>> {
     if head_size(&request) > shared.limits.head {
-        let why = format!(
-            "A request's head has at most {} bytes here.\n",
-            shared.limits.head
-        );
+        let why = format!("A request's head has at most {} bytes here.\n", shared.limits.head);
         return hardened(plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &why), None);
     }
     let public = shared.hub.public_hosts();
-    if !shared
-        .guard
-        .knows_host(request.uri(), request.headers(), peer.local, &public)
-    {
-        let why = "This server is not known by that name. If it should be, add the name to `hosts` under `[http]` in \
+    if !shared.guard.knows_host(request.uri(), request.headers(), peer.local, &public) {
+        let why = "This server is not known by that name. If it should be, add the name to `allowed_hosts` under `[server]` in \
                    config.toml.\n";
         return hardened(plain(StatusCode::MISDIRECTED_REQUEST, why), None);
     }
     let origin = shared.guard.origin(request.headers(), &public);
     let upgrade = is_upgrade(&request);
-    let preflight = request.method() == Method::OPTIONS
-        && request
-            .headers()
-            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let preflight =
+        request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     if let Origin::Foreign(origin) = &origin {
         if upgrade || preflight || changes_something(request.method()) {
             tracing::warn!(origin, peer = %peer.address, "refused: the page is another site's");
-            let why = "Pages of this origin may not ask. If they should, add it to `cors_origins` under `[http]` in \
+            let why = "Pages of this origin may not ask. If they should, add it to `cors_origins` under `[server]` in \
                        config.toml.\n";
             return hardened(plain(StatusCode::FORBIDDEN, why), None);
         }
@@ -305,13 +274,8 @@ async fn ask_channel(request: Request<Body>, shared: &Shared, peer: &Peer) -> Re
     let (path, query) = (request.uri().path(), request.uri().query());
     let Some(route) = shared.hub.route_http(path, query) else {
         return if shared.hub.route_websocket(path, query).is_some() {
-            let mut answer = plain(
-                StatusCode::UPGRADE_REQUIRED,
-                "There is a websocket here, and no page.\n",
-            );
-            answer
-                .headers_mut()
-                .insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            let mut answer = plain(StatusCode::UPGRADE_REQUIRED, "There is a websocket here, and no page.\n");
+            answer.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             answer
         } else {
             plain(StatusCode::NOT_FOUND, "There is nothing here.\n")
@@ -324,11 +288,7 @@ async fn ask_channel(request: Request<Body>, shared: &Shared, peer: &Peer) -> Re
     };
     route.instance.counters.requests.fetch_add(1, Ordering::Relaxed);
     route.transport.health.progressed();
-    let Route {
-        instance,
-        transport,
-        url,
-    } = route;
+    let Route { instance, transport, url } = route;
     let incoming = Incoming {
         transport: transport.id.clone(),
         request: super::Request {
@@ -340,58 +300,32 @@ async fn ask_channel(request: Request<Body>, shared: &Shared, peer: &Peer) -> Re
         peer: peer.address.to_string(),
     };
     let receiver = instance.receiver();
-    match timeout(
-        shared.limits.answer_within,
-        receiver.request(&instance.name, incoming),
-    )
-    .await
-    {
+    match timeout(shared.limits.answer_within, receiver.request(&instance.name, incoming)).await {
         Ok(Ok(response)) => from_channel(response).unwrap_or_else(|why| {
-            tracing::warn!(
-                instance = instance.name,
-                transport = transport.id,
-                why,
-                "an answer could not be sent"
-            );
-            plain(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "The channel gave an answer that cannot be sent; see the log.\n",
-            )
+            tracing::warn!(instance = instance.name, transport = transport.id, why, "an answer could not be sent");
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "The channel gave an answer that cannot be sent; see the log.\n")
         }),
         Ok(Err(error)) => {
             tracing::warn!(instance = instance.name, transport = transport.id, %error, "a request failed");
             match error {
-                ReceiverError::Failed(_) => plain(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "The channel could not answer; see the log.\n",
-                ),
-                ReceiverError::AuthRequired(_) | ReceiverError::Unavailable(_) => plain(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "The channel cannot answer now; try again.\n",
-                ),
+                ReceiverError::Failed(_) => {
+                    plain(StatusCode::INTERNAL_SERVER_ERROR, "The channel could not answer; see the log.\n")
+                }
+                ReceiverError::AuthRequired(_) | ReceiverError::Unavailable(_) => {
+                    plain(StatusCode::SERVICE_UNAVAILABLE, "The channel cannot answer now; try again.\n")
+                }
             }
         }
         Err(_) => {
-            tracing::warn!(
-                instance = instance.name,
-                transport = transport.id,
-                "a request took too long"
-            );
-            plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The channel took too long to answer; try again.\n",
-            )
+            tracing::warn!(instance = instance.name, transport = transport.id, "a request took too long");
+            plain(StatusCode::SERVICE_UNAVAILABLE, "The channel took too long to answer; try again.\n")
         }
     }
 }
 
 async fn read_body(body: Body, limits: HttpLimits) -> Result<Bytes, Response<Full<Bytes>>> {
-    let too_large = || {
-        plain(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            &format!("A body has at most {} bytes here.\n", limits.body),
-        )
-    };
+    let too_large =
+        || plain(StatusCode::PAYLOAD_TOO_LARGE, &format!("A body has at most {} bytes here.\n", limits.body));
     if body.size_hint().lower() > limits.body as u64 {
         return Err(too_large());
     }
@@ -405,39 +339,21 @@ async fn read_body(body: Body, limits: HttpLimits) -> Result<Bytes, Response<Ful
 
 /// Accepts a websocket and serves it in a task of its instance.
 fn open_websocket(mut request: Request<Body>, shared: &Shared, peer: &Peer) -> Response<Full<Bytes>> {
-    let Some(route) = shared
-        .hub
-        .route_websocket(request.uri().path(), request.uri().query())
-    else {
+    let Some(route) = shared.hub.route_websocket(request.uri().path(), request.uri().query()) else {
         return plain(StatusCode::NOT_FOUND, "There is no websocket here.\n");
     };
-    let version = request
-        .headers()
-        .get(header::SEC_WEBSOCKET_VERSION)
-        .is_some_and(|version| version == "13");
-    let key = request
-        .headers()
-        .get(header::SEC_WEBSOCKET_KEY)
-        .map(|key| derive_accept_key(key.as_bytes()));
+    let version = request.headers().get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
+    let key = request.headers().get(header::SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
     let accept = key.and_then(|key| HeaderValue::from_str(&key).ok());
     let Some(accept) = accept.filter(|_| version && request.method() == Method::GET) else {
-        let mut answer = plain(
-            StatusCode::BAD_REQUEST,
-            "This is not a websocket handshake of version 13.\n",
-        );
-        answer
-            .headers_mut()
-            .insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        let mut answer = plain(StatusCode::BAD_REQUEST, "This is not a websocket handshake of version 13.\n");
+        answer.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         return answer;
     };
     let upgraded = hyper::upgrade::on(&mut request);
     let headers = as_list(request.headers());
     let (address, permit) = (peer.address.to_string(), Arc::clone(&peer.permit));
-    let Route {
-        instance,
-        transport,
-        url,
-    } = route;
+    let Route { instance, transport, url } = route;
     let tasks = instance.tasks.clone();
     tasks.spawn(async move {
         // Counts as a connection until it ends.
@@ -446,20 +362,15 @@ fn open_websocket(mut request: Request<Body>, shared: &Shared, peer: &Peer) -> R
             Ok(upgraded) => TokioIo::new(upgraded),
             Err(error) => return tracing::debug!(peer = address, %error, "a websocket was not opened"),
         };
-        let socket =
-            WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(websocket::config())).await;
+        let socket = WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(websocket::config())).await;
         let (link, outgoing) = instance.open(&transport);
         match link.opened(Some(address), url, headers).await {
             EventOutcome::Taken => {}
             EventOutcome::Dropped => {
-                link.connection
-                    .end(End::new(code::REFUSED, "the channel refused the connection"));
+                link.connection.end(End::new(code::REFUSED, "the channel refused the connection"));
             }
             EventOutcome::Unavailable | EventOutcome::AuthRequired(_) => {
-                link.connection.end(End::new(
-                    code::FAILED,
-                    "the channel could not take the connection",
-                ));
+                link.connection.end(End::new(code::FAILED, "the channel could not take the connection"));
             }
         }
         let (end, _) = websocket::serve(socket, &link, outgoing, true).await;
@@ -476,13 +387,8 @@ fn open_websocket(mut request: Request<Body>, shared: &Shared, peer: &Peer) -> R
 
 /// hyper stops reading somewhere past its limit; this is the exact one.
 fn head_size(request: &Request<Body>) -> usize {
-    let line = request
-        .uri()
-        .path_and_query()
-        .map_or(0, |line| line.as_str().len());
-    request.headers().iter().fold(line, |sum, (name, value)| {
-        sum + name.as_str().len() + value.len() + 4
-    })
+    let line = request.uri().path_and_query().map_or(0, |line| line.as_str().len());
+    request.headers().iter().fold(line, |sum, (name, value)| sum + name.as_str().len() + value.len() + 4)
 }
 
 fn is_upgrade(request: &Request<Body>) -> bool {
@@ -492,11 +398,7 @@ fn is_upgrade(request: &Request<Body>) -> bool {
             .get_all(name)
             .iter()
             .filter_map(|value| value.to_str().ok())
-            .any(|value| {
-                value
-                    .split(',')
-                    .any(|item| item.trim().eq_ignore_ascii_case(wanted))
-            })
+            .any(|value| value.split(',').any(|item| item.trim().eq_ignore_ascii_case(wanted)))
     };
     names(header::CONNECTION, "upgrade") && names(header::UPGRADE, "websocket")
 }
@@ -504,8 +406,5 @@ fn is_upgrade(request: &Request<Body>) -> bool {
 /// Names in lower case, in the order they came; bytes that are no text are replaced.
 fn as_list(headers: &HeaderMap) -> Vec<(String, String)> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    headers
-        .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), text(value)))
-        .collect()
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
 }

@@ -81,9 +81,7 @@ impl Hub {
             ids: Arc::new(AtomicU64::new((u64::from(settings.generation) << ID_BITS) + 1)),
             counters: Arc::default(),
             random: settings.random,
-            console: settings
-                .console
-                .map(|console| Arc::new(tokio::sync::Mutex::new(console))),
+            console: settings.console.map(|console| Arc::new(tokio::sync::Mutex::new(console))),
             stop: CancellationToken::new(),
         })
     }
@@ -119,19 +117,14 @@ impl Hub {
         let mut current = lock(&instance.transports);
         let mut old = std::mem::take(&mut *current);
         for request in transports {
-            let same = old
-                .iter()
-                .position(|had| had.id == request.id && had.kind == request.kind);
+            let same = old.iter().position(|had| had.id == request.id && had.kind == request.kind);
             if let Some(position) = same {
                 let kept = old.swap_remove(position);
                 kept.wake.notify_one();
                 current.push(kept);
                 continue;
             }
-            let before = old
-                .iter()
-                .find(|had| had.id == request.id)
-                .map(|had| had.finished.clone());
+            let before = old.iter().find(|had| had.id == request.id).map(|had| had.finished.clone());
             let transport = Arc::new(Transport::new(request, &instance.stop));
             self.start(&instance, &transport, before);
             current.push(transport);
@@ -152,20 +145,9 @@ impl Hub {
                 before.cancelled().await;
             }
             // A panic (of the driver, of a store that it reads) ends one attempt, not the transport.
-            while AssertUnwindSafe(serve(&owner, &served, console.clone(), random))
-                .catch_unwind()
-                .await
-                .is_err()
-            {
-                tracing::error!(
-                    instance = owner.name,
-                    transport = served.id,
-                    "the transport panicked"
-                );
-                if !served
-                    .back_off(AFTER_PANIC, "an error in the host; see the log".to_owned())
-                    .await
-                {
+            while AssertUnwindSafe(serve(&owner, &served, console.clone(), random)).catch_unwind().await.is_err() {
+                tracing::error!(instance = owner.name, transport = served.id, "the transport panicked");
+                if !served.back_off(AFTER_PANIC, "an error in the host; see the log".to_owned()).await {
                     return;
                 }
             }
@@ -183,9 +165,7 @@ impl Hub {
                 Effect::Send(Target::Tagged(tag), frame) => instance.send_tagged(&tag, frame),
                 Effect::Close { id, code, reason } => instance.close(id, code, reason),
                 Effect::Tag(id, tags) => instance.tag(id, tags),
-                Effect::Alarm { name, after_ms, on } => {
-                    instance.alarm(name, Duration::from_millis(after_ms), on)
-                }
+                Effect::Alarm { name, after_ms, on } => instance.alarm(name, Duration::from_millis(after_ms), on),
             }
         }
     }
@@ -207,11 +187,7 @@ impl Hub {
     /// Closes all that an instance has open, without events for it, and waits until that is done, 5 s at most. Not to
     /// be called from within one of its events.
     pub async fn close_instance(&self, name: &str) {
-        let gone = self
-            .instances
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(name);
+        let gone = self.instances.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         if let Some(instance) = gone {
             close(&instance).await;
         }
@@ -246,12 +222,7 @@ impl Hub {
 
     /// What was counted since the start.
     pub fn counts(&self) -> Counts {
-        self.counters.read(
-            self.instances()
-                .values()
-                .map(|instance| instance.connections(None))
-                .sum(),
-        )
+        self.counters.read(self.instances().values().map(|instance| instance.connections(None)).sum())
     }
 
     /// The `http` transport for a path, the longest mount and path first.
@@ -265,9 +236,7 @@ impl Hub {
     /// The `websocket` transport at exactly this path.
     pub(super) fn route_websocket(&self, path: &str, query: Option<&str>) -> Option<Route> {
         self.route(path, query, |full, kind| match kind {
-            TransportKind::Websocket(own) => {
-                (joined(full, own) == trimmed(path)).then(|| full.len() + own.len())
-            }
+            TransportKind::Websocket(own) => (joined(full, own) == trimmed(path)).then(|| full.len() + own.len()),
             _ => None,
         })
     }
@@ -275,11 +244,8 @@ impl Hub {
     /// Public addresses' hosts: they may be named by a request.
     pub(super) fn public_hosts(&self) -> Vec<String> {
         let instances = self.instances();
-        let urls = instances
-            .values()
-            .filter_map(|instance| instance.options().public_url.clone());
-        urls.filter_map(|url| Some(url::Url::parse(&url).ok()?.host_str()?.to_ascii_lowercase()))
-            .collect()
+        let urls = instances.values().filter_map(|instance| instance.options().public_url.clone());
+        urls.filter_map(|url| Some(url::Url::parse(&url).ok()?.host_str()?.to_ascii_lowercase())).collect()
     }
 
     fn route(
@@ -296,10 +262,7 @@ impl Hub {
                     continue;
                 };
                 if best.as_ref().is_none_or(|(other, _)| rank > *other) {
-                    let mut url = path
-                        .strip_prefix(trimmed(&options.mount))
-                        .unwrap_or(path)
-                        .to_owned();
+                    let mut url = path.strip_prefix(trimmed(&options.mount)).unwrap_or(path).to_owned();
                     if !url.starts_with('/') {
                         url.insert(0, '/');
                     }
@@ -308,14 +271,7 @@ impl Hub {
                         url.push_str(query);
                     }
                     let (instance, transport) = (Arc::clone(instance), Arc::clone(transport));
-                    best = Some((
-                        rank,
-                        Route {
-                            instance,
-                            transport,
-                            url,
-                        },
-                    ));
+                    best = Some((rank, Route { instance, transport, url }));
                 }
             }
         }
@@ -333,27 +289,21 @@ impl Hub {
 
 impl Connections for Hub {
     fn is_open(&self, instance: &str, id: u64) -> bool {
-        self.instance(instance)
-            .is_some_and(|instance| instance.is_open(id))
+        self.instance(instance).is_some_and(|instance| instance.is_open(id))
     }
 
     fn tagged(&self, instance: &str, tag: &str) -> Vec<u64> {
-        self.instance(instance)
-            .map(|instance| instance.tagged(tag))
-            .unwrap_or_default()
+        self.instance(instance).map(|instance| instance.tagged(tag)).unwrap_or_default()
     }
 
     fn public_url(&self, instance: &str, transport: &str) -> Option<String> {
         let instance = self.instance(instance)?;
         let options = instance.options();
         let transports = lock(&instance.transports);
-        let path = transports
-            .iter()
-            .find(|known| known.id == transport)
-            .and_then(|known| match &known.kind {
-                TransportKind::Http(path) => Some(trimmed(path)),
-                _ => None,
-            })?;
+        let path = transports.iter().find(|known| known.id == transport).and_then(|known| match &known.kind {
+            TransportKind::Http(path) => Some(trimmed(path)),
+            _ => None,
+        })?;
         Some(format!("{}{path}", trimmed(options.public_url.as_deref()?)))
     }
 }
@@ -384,14 +334,8 @@ async fn close(instance: &Arc<Instance>) {
     instance.stop.cancel();
     instance.cancel_alarms();
     instance.tasks.close();
-    if tokio::time::timeout(CLOSE_GRACE, instance.tasks.wait())
-        .await
-        .is_err()
-    {
-        tracing::warn!(
-            instance = instance.name,
-            "some connections did not close in time and were dropped"
-        );
+    if tokio::time::timeout(CLOSE_GRACE, instance.tasks.wait()).await.is_err() {
+        tracing::warn!(instance = instance.name, "some connections did not close in time and were dropped");
     }
 }
 

@@ -29,8 +29,7 @@ struct Open {
 impl Open {
     fn tagged(&self, tag: &str) -> impl Iterator<Item = &Arc<Connection>> {
         let ids = self.by_tag.get(tag).into_iter().flatten();
-        ids.filter_map(|id| self.by_id.get(id))
-            .filter(|connection| connection.is_open())
+        ids.filter_map(|id| self.by_id.get(id)).filter(|connection| connection.is_open())
     }
 
     fn untag(&mut self, connection: &Connection) {
@@ -107,37 +106,20 @@ impl Instance {
     }
 
     /// Registers a connection. The second half is for whoever writes to the peer.
-    pub(super) fn open(
-        self: &Arc<Self>,
-        transport: &Arc<Transport>,
-    ) -> (Link, mpsc::UnboundedReceiver<Outgoing>) {
+    pub(super) fn open(self: &Arc<Self>, transport: &Arc<Transport>) -> (Link, mpsc::UnboundedReceiver<Outgoing>) {
         let (connection, outgoing) = Connection::new(self.ids.fetch_add(1, Ordering::Relaxed), transport);
         let connection = Arc::new(connection);
-        lock(&self.open)
-            .by_id
-            .insert(connection.id, Arc::clone(&connection));
+        lock(&self.open).by_id.insert(connection.id, Arc::clone(&connection));
         count(&self.counters.opened);
-        (
-            Link {
-                instance: Arc::clone(self),
-                connection,
-            },
-            outgoing,
-        )
+        (Link { instance: Arc::clone(self), connection }, outgoing)
     }
 
     pub(super) fn is_open(&self, id: u64) -> bool {
-        lock(&self.open)
-            .by_id
-            .get(&id)
-            .is_some_and(|connection| connection.is_open())
+        lock(&self.open).by_id.get(&id).is_some_and(|connection| connection.is_open())
     }
 
     pub(super) fn tagged(&self, tag: &str) -> Vec<u64> {
-        lock(&self.open)
-            .tagged(tag)
-            .map(|connection| connection.id)
-            .collect()
+        lock(&self.open).tagged(tag).map(|connection| connection.id).collect()
     }
 
     /// The transport that a connection belongs to.
@@ -150,11 +132,7 @@ impl Instance {
         let open = lock(&self.open);
         match transport {
             None => open.by_id.len(),
-            Some(id) => open
-                .by_id
-                .values()
-                .filter(|connection| connection.transport.id == id)
-                .count(),
+            Some(id) => open.by_id.values().filter(|connection| connection.transport.id == id).count(),
         }
     }
 
@@ -215,10 +193,7 @@ impl Instance {
             instance.event(Event::Alarm(Alarm { name: rung, source })).await;
         });
         if !set {
-            tracing::warn!(
-                instance = self.name,
-                "an alarm was not set: the channel has too many of them"
-            );
+            tracing::warn!(instance = self.name, "an alarm was not set: the channel has too many of them");
         }
     }
 

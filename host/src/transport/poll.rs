@@ -31,12 +31,7 @@ enum Next {
 }
 
 /// Polls for as long as the transport is wanted.
-pub(super) async fn run(
-    instance: &Arc<Instance>,
-    transport: &Arc<Transport>,
-    interval: Duration,
-    random: fn() -> f64,
-) {
+pub(super) async fn run(instance: &Arc<Instance>, transport: &Arc<Transport>, interval: Duration, random: fn() -> f64) {
     let interval = interval.max(INTERVAL_LEAST);
     let mut backoff = Backoff::new(random);
     loop {
@@ -73,24 +68,17 @@ pub(super) async fn run(
 }
 
 async fn ask(instance: &Instance, transport: &Transport) -> Result<Response, Next> {
-    let prepared = instance
-        .receiver()
-        .next(&instance.name, &transport.id)
-        .await
-        .map_err(|error| match error {
-            ReceiverError::AuthRequired(reason) => Next::Credential(reason),
-            other => Next::Wait(None, other.to_string()),
-        })?;
+    let prepared = instance.receiver().next(&instance.name, &transport.id).await.map_err(|error| match error {
+        ReceiverError::AuthRequired(reason) => Next::Credential(reason),
+        other => Next::Wait(None, other.to_string()),
+    })?;
     match timeout(ANSWER_WITHIN, prepared.poll()).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(DialError::Status { status, retry_after })) => {
             Err(Next::Wait(retry_after, format!("the server answered {status}")))
         }
         Ok(Err(error)) => Err(Next::Wait(None, error.to_string())),
-        Err(_) => Err(Next::Wait(
-            None,
-            "the server did not answer within 120 s".to_owned(),
-        )),
+        Err(_) => Err(Next::Wait(None, "the server did not answer within 120 s".to_owned())),
     }
 }
 
@@ -101,10 +89,7 @@ async fn deliver(instance: &Instance, transport: &Transport, response: Response)
         transport.health.progressed();
     }
     let retry_after = backoff::retry_after(&response, now());
-    let answer = Answer {
-        transport: transport.id.clone(),
-        response,
-    };
+    let answer = Answer { transport: transport.id.clone(), response };
     match instance.event(Event::Answer(answer)).await {
         EventOutcome::AuthRequired(reason) => Next::Credential(reason),
         EventOutcome::Unavailable => Next::Wait(None, "the channel could not take the answer".to_owned()),

@@ -30,21 +30,13 @@ const END_WITHIN: Duration = Duration::from_secs(2);
 const LOG_LINE_MAX: usize = 16 << 10;
 
 /// Keeps the process running for as long as the transport is wanted.
-pub(super) async fn run(
-    instance: &Arc<Instance>,
-    transport: &Arc<Transport>,
-    process: &Process,
-    random: fn() -> f64,
-) {
+pub(super) async fn run(instance: &Arc<Instance>, transport: &Arc<Transport>, process: &Process, random: fn() -> f64) {
     let mut backoff = Backoff::new(random);
     while !transport.stop.is_cancelled() {
         let began = Instant::now();
         let ended = match start(process, &instance.options().folder) {
             Ok(started) => serve(instance, transport, started).await,
-            Err(reason) => Ended {
-                reason,
-                auth_required: None,
-            },
+            Err(reason) => Ended { reason, auth_required: None },
         };
         if began.elapsed() >= STEADY {
             backoff.reset();
@@ -101,9 +93,7 @@ fn start(process: &Process, folder: &Path) -> Result<Started, String> {
         .mode(0o700)
         .create(folder)
         .map_err(|error| format!("{}: {error}", folder.display()))?;
-    let inherited = ["PATH", "LANG"]
-        .into_iter()
-        .filter_map(|name| Some((name, std::env::var_os(name)?)));
+    let inherited = ["PATH", "LANG"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     let mut child = Command::new(program)
         .args(arguments)
         .env_clear()
@@ -118,45 +108,25 @@ fn start(process: &Process, folder: &Path) -> Result<Started, String> {
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| format!("`{program}` could not be started: {error}"))?;
-    let group = Group(
-        child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .map(Pid::from_raw),
-    );
+    let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw));
     match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
-        (Some(input), Some(output), Some(errors)) => Ok(Started {
-            child,
-            group,
-            input,
-            output,
-            errors,
-        }),
+        (Some(input), Some(output), Some(errors)) => Ok(Started { child, group, input, output, errors }),
         _ => Err(format!("`{program}` has no pipes")),
     }
 }
 
 async fn serve(instance: &Arc<Instance>, transport: &Arc<Transport>, started: Started) -> Ended {
-    let Started {
-        mut child,
-        mut group,
-        input,
-        output,
-        errors,
-    } = started;
+    let Started { mut child, mut group, input, output, errors } = started;
     let (link, mut outgoing) = instance.open(transport);
     transport.health.set(State::Open);
-    instance
-        .tasks
-        .spawn(log(errors, instance.name.clone(), transport.id.clone()));
+    instance.tasks.spawn(log(errors, instance.name.clone(), transport.id.clone()));
 
     let mut auth_required = match link.opened(None, String::new(), Vec::new()).await {
         EventOutcome::AuthRequired(reason) => Some(reason),
         _ => None,
     };
     if auth_required.is_some() {
-        link.connection
-            .end(End::new(code::NORMAL, "a credential is missing"));
+        link.connection.end(End::new(code::NORMAL, "a credential is missing"));
     }
     let read = {
         let reader = receive(BufReader::new(output), &link);
@@ -194,10 +164,7 @@ async fn serve(instance: &Arc<Instance>, transport: &Arc<Transport>, started: St
         None => "the process closed its output".to_owned(),
     });
     link.closed(End::new(code, reason.clone())).await;
-    Ended {
-        reason,
-        auth_required,
-    }
+    Ended { reason, auth_required }
 }
 
 /// Ends the whole group, gently first, and reaps the process.
@@ -221,11 +188,8 @@ async fn end(child: &mut Child, group: &mut Group, now: bool) -> Option<ExitStat
 /// As a shell says it: 128 and the signal's number for one that was killed.
 fn exit_code(status: ExitStatus) -> u16 {
     use std::os::unix::process::ExitStatusExt as _;
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u16::try_from(code).ok())
-        .unwrap_or(code::VANISHED)
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u16::try_from(code).ok()).unwrap_or(code::VANISHED)
 }
 
 /// Why no more lines are read.
@@ -284,12 +248,7 @@ async fn log(errors: ChildStderr, instance: String, transport: String) {
     loop {
         match lines::next(&mut errors, LOG_LINE_MAX).await {
             Ok(Some(line)) => {
-                tracing::info!(
-                    instance,
-                    transport,
-                    "{}",
-                    String::from_utf8_lossy(&line).trim_end()
-                );
+                tracing::info!(instance, transport, "{}", String::from_utf8_lossy(&line).trim_end());
             }
             Ok(None) => return,
             // The rest of a long line comes as the next one.

@@ -117,10 +117,7 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn new(state: State) -> Self {
-        Self {
-            state: Mutex::new((state, now())),
-            progress: AtomicU64::new(0),
-        }
+        Self { state: Mutex::new((state, now())), progress: AtomicU64::new(0) }
     }
 
     /// A new state; the time is kept if it is the same one.

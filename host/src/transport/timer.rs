@@ -103,20 +103,14 @@ mod tests {
     impl Bells {
         fn new() -> Self {
             let (ring, rung) = mpsc::unbounded_channel();
-            Self {
-                alarms: Arc::default(),
-                ring,
-                rung,
-                start: Instant::now(),
-            }
+            Self { alarms: Arc::default(), ring, rung, start: Instant::now() }
         }
 
         fn set(&self, label: &'static str, name: &str, on: Option<u64>, after_ms: u64) -> bool {
             let (ring, start) = (self.ring.clone(), self.start);
-            self.alarms
-                .set(name.to_owned(), on, Duration::from_millis(after_ms), async move {
-                    let _ = ring.send((label, start.elapsed().as_millis() as u64));
-                })
+            self.alarms.set(name.to_owned(), on, Duration::from_millis(after_ms), async move {
+                let _ = ring.send((label, start.elapsed().as_millis() as u64));
+            })
         }
 
         /// All that ring within an hour.
@@ -145,10 +139,7 @@ mod tests {
         bells.set("other connection", "ping", Some(2), 200);
         bells.set("instance", "ping", None, 250);
         bells.set("second", "ping", Some(1), 300);
-        assert_eq!(
-            bells.all().await,
-            [("other connection", 200), ("instance", 250), ("second", 300)]
-        );
+        assert_eq!(bells.all().await, [("other connection", 200), ("instance", 250), ("second", 300)]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -81,19 +81,11 @@ struct Read {
 
 impl Read {
     fn told(end: End) -> Self {
-        Self {
-            end,
-            say_so: true,
-            auth_required: None,
-        }
+        Self { end, say_so: true, auth_required: None }
     }
 
     fn by_peer(end: End) -> Self {
-        Self {
-            end,
-            say_so: false,
-            auth_required: None,
-        }
+        Self { end, say_so: false, auth_required: None }
     }
 }
 
@@ -121,9 +113,8 @@ where
             Message::Text(text) => Frame::Text(text.as_str().to_owned()),
             Message::Binary(bytes) => Frame::Binary(bytes.into()),
             Message::Close(frame) => {
-                let (code, reason) = frame.map_or((code::NORMAL, String::new()), |f| {
-                    (f.code.into(), f.reason.as_str().to_owned())
-                });
+                let (code, reason) =
+                    frame.map_or((code::NORMAL, String::new()), |f| (f.code.into(), f.reason.as_str().to_owned()));
                 return Read::by_peer(End { code, reason });
             }
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {
@@ -134,10 +125,7 @@ where
         match link.frame(frame).await {
             // Who came to us is not asked for our credential.
             EventOutcome::AuthRequired(why) if !accepted => {
-                return Read {
-                    auth_required: Some(why),
-                    ..Read::told(End::new(code::NORMAL, ""))
-                };
+                return Read { auth_required: Some(why), ..Read::told(End::new(code::NORMAL, "")) };
             }
             _ => {}
         }
@@ -147,10 +135,7 @@ where
 /// What an error of the websocket means for its end.
 fn ended_by(error: &Error) -> Read {
     match error {
-        Error::Capacity(_) => Read::told(End::new(
-            code::TOO_LARGE,
-            format!("a frame has at most {FRAME_MAX} bytes"),
-        )),
+        Error::Capacity(_) => Read::told(End::new(code::TOO_LARGE, format!("a frame has at most {FRAME_MAX} bytes"))),
         Error::Utf8(_) => Read::told(End::new(code::NOT_UTF8, "a text frame was not UTF-8")),
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
             Read::by_peer(End::new(code::VANISHED, "the connection broke"))
@@ -240,16 +225,8 @@ where
 /// A close frame, with a code that may be in one and a reason that fits.
 fn close_message(end: &End) -> Message {
     let wished = CloseCode::from(end.code);
-    let code = if wished.is_allowed() {
-        wished
-    } else {
-        CloseCode::Normal
-    };
-    let reason = end
-        .reason
-        .get(..end.reason.floor_char_boundary(REASON_MAX))
-        .unwrap_or_default()
-        .into();
+    let code = if wished.is_allowed() { wished } else { CloseCode::Normal };
+    let reason = end.reason.get(..end.reason.floor_char_boundary(REASON_MAX)).unwrap_or_default().into();
     Message::Close(Some(CloseFrame { code, reason }))
 }
 

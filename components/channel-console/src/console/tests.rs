@@ -28,9 +28,7 @@ impl Host for Stage {
         if waiting.len() == before {
             return Err(Error::NotFound("no such approval".into()));
         }
-        self.decided
-            .borrow_mut()
-            .push((approval.into(), by.id.clone(), decision));
+        self.decided.borrow_mut().push((approval.into(), by.id.clone(), decision));
         Ok(())
     }
     fn waiting(&self) -> Result<Vec<Approval>, Error> {
@@ -58,28 +56,15 @@ impl Host for Stage {
 
 impl Stage {
     fn console(&self) -> Console<'_, Self> {
-        Console::new(
-            self,
-            Settings {
-                color: false,
-                name: "Ada".into(),
-            },
-        )
+        Console::new(self, Settings { color: false, name: "Ada".into() })
     }
     fn open(&self) {
-        let opened = Opened {
-            source: source(),
-            peer: None,
-            path: String::new(),
-            headers: vec![],
-        };
+        let opened = Opened { source: source(), peer: None, path: String::new(), headers: vec![] };
         self.console().receive(Event::Opened(opened)).unwrap();
     }
     fn types(&self, line: &str) {
         self.screen.borrow_mut().push_str(&format!("{line}\n"));
-        self.console()
-            .receive(Event::Frame((source(), Frame::Text(line.into()))))
-            .unwrap();
+        self.console().receive(Event::Frame((source(), Frame::Text(line.into())))).unwrap();
     }
     /// Delivers the contents as one turn, handing each receipt on.
     fn turn(&self, contents: Vec<DeliveryContent>) {
@@ -120,52 +105,27 @@ impl Stage {
 }
 
 fn source() -> Source {
-    Source {
-        transport: "console".into(),
-        connection: 7,
-        tags: vec![CONVERSATION.into()],
-    }
+    Source { transport: "console".into(), connection: 7, tags: vec![CONVERSATION.into()] }
 }
 
 fn draft(text: &str, since: u32) -> DeliveryContent {
-    DeliveryContent::Draft(Draft {
-        text: text.into(),
-        since,
-        reasoning: String::new(),
-    })
+    DeliveryContent::Draft(Draft { text: text.into(), since, reasoning: String::new() })
 }
 
 fn reply(text: &str) -> DeliveryContent {
-    let usage = Usage {
-        input: 0,
-        output: 0,
-        cache_read: 0,
-        cache_write: 0,
-        cost: None,
-    };
-    DeliveryContent::Reply(Reply {
-        text: text.into(),
-        usage,
-        model: "demo/demo".into(),
-    })
+    let usage = Usage { input: 0, output: 0, cache_read: 0, cache_write: 0, cost: None };
+    DeliveryContent::Reply(Reply { text: text.into(), usage, model: "demo/demo".into() })
 }
 
 fn activity(state: ActivityState) -> DeliveryContent {
-    DeliveryContent::Activity(Activity {
-        call: "c1".into(),
-        tool: "system.run".into(),
-        state,
-    })
+    DeliveryContent::Activity(Activity { call: "c1".into(), tool: "system.run".into(), state })
 }
 
 fn said(number: u64, text: &str) -> Inbound {
     Inbound {
         id: format!("line-{number}"),
         conversation: CONVERSATION.into(),
-        sender: Sender {
-            id: "local".into(),
-            name: "Ada".into(),
-        },
+        sender: Sender { id: "local".into(), name: "Ada".into() },
         text: text.into(),
         attachments: vec![],
         sent: 1_700_000_000_000,
@@ -199,12 +159,7 @@ fn a_growing_reply_is_printed_piece_by_piece_and_never_twice() {
     let stage = Stage::default();
     stage.open();
     stage.types("tell");
-    stage.turn(vec![
-        draft("Once ", 0),
-        draft("upon ", 5),
-        draft("upon a", 5),
-        reply("Once upon a time."),
-    ]);
+    stage.turn(vec![draft("Once ", 0), draft("upon ", 5), draft("upon a", 5), reply("Once upon a time.")]);
     assert_eq!(stage.screen(), "> tell\nOnce upon a time.\n\n> ");
 }
 
@@ -213,11 +168,7 @@ fn a_lost_piece_is_made_good_by_the_reply() {
     let stage = Stage::default();
     stage.open();
     stage.types("tell");
-    stage.turn(vec![
-        draft("Once ", 0),
-        draft("time", 12),
-        reply("Once upon a time."),
-    ]);
+    stage.turn(vec![draft("Once ", 0), draft("time", 12), reply("Once upon a time.")]);
     assert_eq!(stage.screen(), "> tell\nOnce upon a time.\n\n> ");
 }
 
@@ -256,10 +207,7 @@ fn a_failure_is_marked_and_an_unasked_notice_does_not_stick_to_the_prompt() {
     stage.open();
     stage.turn(vec![DeliveryContent::Notice("The model is now demo.".into())]);
     stage.types("hi");
-    stage.turn(vec![
-        draft("I th", 0),
-        DeliveryContent::Failed("The model does not answer; see `doctor`.".into()),
-    ]);
+    stage.turn(vec![draft("I th", 0), DeliveryContent::Failed("The model does not answer; see `doctor`.".into())]);
     assert_eq!(
         stage.screen(),
         "> \nThe model is now demo.\n\n> hi\nI th\n❌ The model does not answer; see `doctor`.\n\n> "
@@ -269,36 +217,24 @@ fn a_failure_is_marked_and_an_unasked_notice_does_not_stick_to_the_prompt() {
 #[test]
 fn media_are_named() {
     let stage = Stage::default();
-    let media = Media {
-        mime: "image/png".into(),
-        name: Some("screen.png".into()),
-        data: vec![0; 3000],
-    };
+    let media = Media { mime: "image/png".into(), name: Some("screen.png".into()), data: vec![0; 3000] };
     stage.turn(vec![DeliveryContent::Media(media)]);
     assert_eq!(stage.screen(), "[image/png: screen.png, 3 KiB]\n");
 }
 
 #[test]
 fn the_next_line_answers_a_question() {
-    for (line, decision) in [
-        ("y", Decision::AllowOnce),
-        (" Session ", Decision::AllowSession),
-        ("NO", Decision::Deny),
-    ] {
+    for (line, decision) in [("y", Decision::AllowOnce), (" Session ", Decision::AllowSession), ("NO", Decision::Deny)]
+    {
         let stage = Stage::default();
         stage.open();
         stage.types("show files");
         stage.asks("a1", "ls -la");
         stage.types(line);
-        assert_eq!(
-            *stage.decided.borrow(),
-            [("a1".to_string(), "local".to_string(), decision)]
-        );
+        assert_eq!(*stage.decided.borrow(), [("a1".to_string(), "local".to_string(), decision)]);
         assert_eq!(
             stage.screen(),
-            format!(
-                "> show files\n\n? system.run: run a command\n  ls -la\n  [y]es / [s]ession / [n]o: {line}\n"
-            )
+            format!("> show files\n\n? system.run: run a command\n  ls -la\n  [y]es / [s]ession / [n]o: {line}\n")
         );
     }
 }
@@ -312,15 +248,8 @@ fn anything_else_asks_again_but_a_command_goes_to_the_host() {
     stage.types("perhaps");
     stage.types("/stop");
     assert_eq!(*stage.decided.borrow(), []);
-    assert_eq!(
-        *stage.submitted.borrow(),
-        [said(1, "show files"), said(2, "/stop")]
-    );
-    assert!(
-        stage
-            .screen()
-            .contains("Please answer y, s or n, or stop it all with /stop.\n? system.run: ")
-    );
+    assert_eq!(*stage.submitted.borrow(), [said(1, "show files"), said(2, "/stop")]);
+    assert!(stage.screen().contains("Please answer y, s or n, or stop it all with /stop.\n? system.run: "));
 }
 
 #[test]
@@ -331,12 +260,7 @@ fn several_questions_are_answered_one_after_the_other() {
     let first = stage.asks("a1", "ls");
     stage.asks("a2", "df");
     stage.types("y");
-    let verdict = Verdict {
-        approval: first,
-        decision: Some(Decision::AllowOnce),
-        by: None,
-        receipt: None,
-    };
+    let verdict = Verdict { approval: first, decision: Some(Decision::AllowOnce), by: None, receipt: None };
     stage.console().decided(&verdict).unwrap();
     stage.types("n");
     assert_eq!(
@@ -348,10 +272,7 @@ fn several_questions_are_answered_one_after_the_other() {
     );
     let screen = stage.screen();
     let (_, after) = screen.split_once("y\n").unwrap();
-    assert_eq!(
-        after,
-        "  ✓ allowed\n? system.run: run a command\n  df\n  [y]es / [s]ession / [n]o: n\n"
-    );
+    assert_eq!(after, "  ✓ allowed\n? system.run: run a command\n  df\n  [y]es / [s]ession / [n]o: n\n");
 }
 
 #[test]
@@ -360,20 +281,8 @@ fn a_question_that_nobody_answered_says_so() {
     stage.open();
     let approval = stage.asks("a1", "ls");
     stage.waiting.borrow_mut().clear();
-    stage
-        .console()
-        .decided(&Verdict {
-            approval,
-            decision: None,
-            by: None,
-            receipt: None,
-        })
-        .unwrap();
-    assert!(
-        stage.screen().ends_with("[n]o: \n  ✗ not answered in time\n"),
-        "{}",
-        stage.screen()
-    );
+    stage.console().decided(&Verdict { approval, decision: None, by: None, receipt: None }).unwrap();
+    assert!(stage.screen().ends_with("[n]o: \n  ✗ not answered in time\n"), "{}", stage.screen());
 }
 
 #[test]
@@ -382,10 +291,7 @@ fn a_terminal_that_comes_back_sees_the_open_question_first() {
     stage.asks("a1", "ls");
     stage.screen.borrow_mut().clear();
     stage.open();
-    assert_eq!(
-        stage.screen(),
-        "? system.run: run a command\n  ls\n  [y]es / [s]ession / [n]o: "
-    );
+    assert_eq!(stage.screen(), "? system.run: run a command\n  ls\n  [y]es / [s]ession / [n]o: ");
 }
 
 #[test]

@@ -71,13 +71,7 @@ impl Host for Stage {
         Ok(())
     }
     fn keys(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        Ok(self
-            .state
-            .borrow()
-            .keys()
-            .filter(|key| key.starts_with(prefix))
-            .cloned()
-            .collect())
+        Ok(self.state.borrow().keys().filter(|key| key.starts_with(prefix)).cloned().collect())
     }
     fn is_web_token(&self, candidate: &str) -> Result<bool, Error> {
         if self.locked.get() {
@@ -97,9 +91,7 @@ impl Host for Stage {
         self.https.get()
     }
     fn send(&self, to: &Target, text: &str) -> Result<(), Error> {
-        self.sent
-            .borrow_mut()
-            .push((to.clone(), serde_json::from_str(text).unwrap()));
+        self.sent.borrow_mut().push((to.clone(), serde_json::from_str(text).unwrap()));
         Ok(())
     }
     fn tag(&self, connection: ConnectionId, tags: &[String]) -> Result<(), Error> {
@@ -121,19 +113,11 @@ impl Host for Stage {
         if !self.waiting.borrow().iter().any(|open| open.id == approval) {
             return Err(Error::NotFound("no such approval".into()));
         }
-        self.decided
-            .borrow_mut()
-            .push((approval.into(), by.id.clone(), decision));
+        self.decided.borrow_mut().push((approval.into(), by.id.clone(), decision));
         Ok(())
     }
     fn waiting(&self, conversation: &str) -> Result<Vec<Approval>, Error> {
-        Ok(self
-            .waiting
-            .borrow()
-            .iter()
-            .filter(|open| open.conversation == conversation)
-            .cloned()
-            .collect())
+        Ok(self.waiting.borrow().iter().filter(|open| open.conversation == conversation).cloned().collect())
     }
     fn cancel(&self, conversation: &str, _by: &Sender) -> Result<(), Error> {
         self.cancelled.borrow_mut().push(conversation.into());
@@ -147,12 +131,7 @@ impl Host for Stage {
         if history.is_empty() {
             return Err(Error::NotFound("nothing was said there".into()));
         }
-        Ok(history
-            .iter()
-            .filter(|entry| entry.cursor > after)
-            .take(200)
-            .cloned()
-            .collect())
+        Ok(history.iter().filter(|entry| entry.cursor > after).take(200).cloned().collect())
     }
     fn running(&self, _conversation: &str) -> Result<Option<String>, Error> {
         Ok(self.running.borrow().clone())

@@ -3,13 +3,7 @@ use crate::contract::exports::openpista::plugin::provider::{Part, ToolCall};
 use crate::contract::openpista::types::types::ToolHints;
 
 fn message(role: Role, bodies: Vec<Body>) -> Message {
-    Message {
-        role,
-        parts: bodies
-            .into_iter()
-            .map(|body| Part { body, replay: None })
-            .collect(),
-    }
+    Message { role, parts: bodies.into_iter().map(|body| Part { body, replay: None }).collect() }
 }
 
 fn text(text: &str) -> Body {
@@ -17,11 +11,7 @@ fn text(text: &str) -> Body {
 }
 
 fn image() -> Media {
-    Media {
-        mime: "image/png".into(),
-        name: Some("screen.png".into()),
-        data: vec![1, 2, 3],
-    }
+    Media { mime: "image/png".into(), name: Some("screen.png".into()), data: vec![1, 2, 3] }
 }
 
 fn tool(name: &str) -> ToolDefinition {
@@ -58,10 +48,7 @@ fn written(request: &Request) -> Value {
 #[test]
 fn a_plain_question_is_a_plain_request() {
     assert_eq!(
-        written(&Request {
-            system: "Be brief.".into(),
-            ..request(vec![message(Role::User, vec![text("Hi")])])
-        }),
+        written(&Request { system: "Be brief.".into(), ..request(vec![message(Role::User, vec![text("Hi")])]) }),
         json!({
             "model": "m",
             "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}],
@@ -74,19 +61,10 @@ fn a_plain_question_is_a_plain_request() {
 #[test]
 fn a_whole_turn_with_parallel_calls_and_an_image_from_a_tool() {
     let call = |id: &str, name: &str, arguments: &str| {
-        Body::Call(ToolCall {
-            id: id.into(),
-            name: name.into(),
-            arguments: arguments.into(),
-        })
+        Body::Call(ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() })
     };
     let outcome = |id: &str, name: &str, content: Vec<Content>, failed: bool| {
-        Body::Outcome(ToolOutcome {
-            id: id.into(),
-            name: name.into(),
-            content,
-            failed,
-        })
+        Body::Outcome(ToolOutcome { id: id.into(), name: name.into(), content, failed })
     };
     let request = Request {
         tools: vec![tool("screen.capture"), tool("screen_capture")],
@@ -112,18 +90,8 @@ fn a_whole_turn_with_parallel_calls_and_an_image_from_a_tool() {
             message(
                 Role::User,
                 vec![
-                    outcome(
-                        "c1",
-                        "screen.capture",
-                        vec![Content::Text("done".into()), Content::Media(image())],
-                        false,
-                    ),
-                    outcome(
-                        "c2",
-                        "screen_capture",
-                        vec![Content::Text("no JSON".into())],
-                        true,
-                    ),
+                    outcome("c1", "screen.capture", vec![Content::Text("done".into()), Content::Media(image())], false),
+                    outcome("c2", "screen_capture", vec![Content::Text("no JSON".into())], true),
                     text("And?"),
                 ],
             ),
@@ -131,14 +99,7 @@ fn a_whole_turn_with_parallel_calls_and_an_image_from_a_tool() {
     };
     let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AQID"}});
     let parameters = json!({"type": "object", "properties": {"url": {"type": "string"}}});
-    let written = write(
-        &request,
-        &Settings {
-            prompt_cache_key: true,
-            ..settings()
-        },
-        &names(&request),
-    );
+    let written = write(&request, &Settings { prompt_cache_key: true, ..settings() }, &names(&request));
     assert_eq!(
         written.json,
         json!({
@@ -174,44 +135,24 @@ fn a_whole_turn_with_parallel_calls_and_an_image_from_a_tool() {
 
 #[test]
 fn the_limit_goes_into_the_field_that_the_service_knows() {
-    let request = Request {
-        max_tokens: Some(7),
-        ..request(vec![])
-    };
-    let settings = Settings {
-        max_tokens_field: "max_completion_tokens".into(),
-        ..settings()
-    };
+    let request = Request { max_tokens: Some(7), ..request(vec![]) };
+    let settings = Settings { max_tokens_field: "max_completion_tokens".into(), ..settings() };
     let body = write(&request, &settings, &names(&request)).json;
-    assert_eq!(
-        (body.get("max_completion_tokens"), body.get("max_tokens")),
-        (Some(&json!(7)), None)
-    );
+    assert_eq!((body.get("max_completion_tokens"), body.get("max_tokens")), (Some(&json!(7)), None));
 }
 
 #[test]
 fn no_effort_is_what_the_model_calls_it() {
     let effort = |model: &str| {
-        let request = Request {
-            model: model.into(),
-            effort: Some(Effort::Off),
-            ..request(vec![])
-        };
+        let request = Request { model: model.into(), effort: Some(Effort::Off), ..request(vec![]) };
         written(&request)["reasoning_effort"].clone()
     };
-    assert_eq!(
-        [effort("gpt-5"), effort("gpt-5.1"), effort("o3")],
-        [json!("minimal"), json!("none"), json!("low")]
-    );
+    assert_eq!([effort("gpt-5"), effort("gpt-5.1"), effort("o3")], [json!("minimal"), json!("none"), json!("low")]);
 }
 
 #[test]
 fn what_the_api_does_not_take_is_named() {
-    let sound = Media {
-        mime: "audio/ogg".into(),
-        name: Some("voice.ogg".into()),
-        data: vec![0],
-    };
+    let sound = Media { mime: "audio/ogg".into(), name: Some("voice.ogg".into()), data: vec![0] };
     let body = written(&request(vec![message(Role::User, vec![Body::Media(sound)])]));
     assert_eq!(
         body["messages"],
@@ -221,11 +162,7 @@ fn what_the_api_does_not_take_is_named() {
 
 #[test]
 fn calls_alone_have_null_for_text_and_reasoning_alone_is_nothing() {
-    let call = Body::Call(ToolCall {
-        id: "c".into(),
-        name: "old.tool".into(),
-        arguments: "{}".into(),
-    });
+    let call = Body::Call(ToolCall { id: "c".into(), name: "old.tool".into(), arguments: "{}".into() });
     let body = written(&request(vec![
         message(Role::Assistant, vec![call]),
         message(Role::Assistant, vec![Body::Reasoning("hm".into())]),

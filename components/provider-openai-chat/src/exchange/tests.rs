@@ -27,11 +27,7 @@ impl Incoming for Played {
 }
 
 fn played(status: u16, kind: &str, pieces: Vec<Result<Vec<u8>, Error>>) -> Result<Played, Error> {
-    Ok(Played {
-        status,
-        headers: vec![("content-type".into(), kind.into())],
-        pieces: RefCell::new(pieces.into()),
-    })
+    Ok(Played { status, headers: vec![("content-type".into(), kind.into())], pieces: RefCell::new(pieces.into()) })
 }
 
 fn stream(text: &str) -> Result<Played, Error> {
@@ -40,11 +36,7 @@ fn stream(text: &str) -> Result<Played, Error> {
 
 fn run(sent: Result<Played, Error>) -> (Result<Completion, ProviderError>, Vec<Delta>) {
     let names = ToolNames::new(["a.b", "search"]);
-    let context = Context {
-        names: &names,
-        salt: 0xabc,
-        now: 0,
-    };
+    let context = Context { names: &names, salt: 0xabc, now: 0 };
     let mut deltas = Vec::new();
     let result = follow(sent, &context, |delta| {
         deltas.push(delta);
@@ -58,20 +50,10 @@ fn part(body: Body) -> Part {
 }
 
 fn call(id: &str, name: &str, arguments: &str) -> Part {
-    part(Body::Call(ToolCall {
-        id: id.into(),
-        name: name.into(),
-        arguments: arguments.into(),
-    }))
+    part(Body::Call(ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() }))
 }
 
-const NO_USAGE: Usage = Usage {
-    input: 0,
-    output: 0,
-    cache_read: 0,
-    cache_write: 0,
-    cost: None,
-};
+const NO_USAGE: Usage = Usage { input: 0, output: 0, cache_read: 0, cache_write: 0, cost: None };
 
 const FULL: &str = r#": processing
 
@@ -106,13 +88,7 @@ fn full() -> Completion {
             call("c2", "search", r#"{"q":"y"}"#),
         ],
         stop: Stop::Calls,
-        usage: Usage {
-            input: 100,
-            output: 20,
-            cache_read: 64,
-            cache_write: 0,
-            cost: Some(1_200),
-        },
+        usage: Usage { input: 100, output: 20, cache_read: 64, cache_write: 0, cost: Some(1_200) },
         model: Some("m-1".into()),
     }
 }
@@ -122,11 +98,7 @@ fn text_reasoning_and_calls_that_grow_side_by_side() {
     let (result, deltas) = run(stream(FULL));
     assert_eq!(result, Ok(full()));
     let piece = |index, name: Option<&str>, arguments: &str| {
-        Delta::Call(CallDelta {
-            index,
-            name: name.map(String::from),
-            arguments: arguments.into(),
-        })
+        Delta::Call(CallDelta { index, name: name.map(String::from), arguments: arguments.into() })
     };
     assert_eq!(
         deltas,
@@ -160,17 +132,9 @@ fn an_answer_in_one_piece_is_understood_too() {
     assert_eq!(
         result,
         Ok(Completion {
-            parts: vec![
-                part(Body::Text("Hi".into())),
-                call("c1", "a.b", "{}"),
-                call("c2", "a.b", "{}")
-            ],
+            parts: vec![part(Body::Text("Hi".into())), call("c1", "a.b", "{}"), call("c2", "a.b", "{}")],
             stop: Stop::Calls,
-            usage: Usage {
-                input: 1,
-                output: 2,
-                ..NO_USAGE
-            },
+            usage: Usage { input: 1, output: 2, ..NO_USAGE },
             model: Some("m".into()),
         })
     );
@@ -187,17 +151,11 @@ fn calls_with_the_same_index_and_other_ids_are_other_calls_and_missing_ids_are_m
     let (result, _) = run(stream(same));
     assert_eq!(
         result.map(|c| (c.parts, c.stop)),
-        Ok((
-            vec![call("x", "search", "{}"), call("y", "search", "{}")],
-            Stop::Calls
-        ))
+        Ok((vec![call("x", "search", "{}"), call("y", "search", "{}")], Stop::Calls))
     );
     let without = r#"data: {"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"search","arguments":"{}"}}]},"finish_reason":"stop"}]}"#;
     let (result, _) = run(stream(without));
-    assert_eq!(
-        result.map(|c| c.parts),
-        Ok(vec![call("call-0000000000000abc-0", "search", "{}")])
-    );
+    assert_eq!(result.map(|c| c.parts), Ok(vec![call("call-0000000000000abc-0", "search", "{}")]));
 }
 
 #[test]
@@ -205,40 +163,24 @@ fn the_reason_to_finish_is_kept() {
     for (reason, stop) in [
         ("stop", Stop::End),
         ("length", Stop::MaxTokens),
-        (
-            "content_filter",
-            Stop::Filtered("the service's filter held the answer back".into()),
-        ),
+        ("content_filter", Stop::Filtered("the service's filter held the answer back".into())),
         ("pondering", Stop::Other("pondering".into())),
     ] {
-        let text = format!(
-            "data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\"}},\"finish_reason\":\"{reason}\"}}]}}\n\n"
-        );
+        let text =
+            format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\"}},\"finish_reason\":\"{reason}\"}}]}}\n\n");
         assert_eq!(run(stream(&text)).0.map(|completion| completion.stop), Ok(stop));
     }
-    let refusal =
-        "data: {\"choices\":[{\"delta\":{\"refusal\":\"I won't.\"},\"finish_reason\":\"stop\"}]}\n\n";
+    let refusal = "data: {\"choices\":[{\"delta\":{\"refusal\":\"I won't.\"},\"finish_reason\":\"stop\"}]}\n\n";
     let (result, deltas) = run(stream(refusal));
-    assert_eq!(
-        result.map(|c| c.stop),
-        Ok(Stop::Filtered("the model refused".into()))
-    );
+    assert_eq!(result.map(|c| c.stop), Ok(Stop::Filtered("the model refused".into())));
     assert_eq!(deltas, [Delta::Text("I won't.".into())]);
 }
 
 #[test]
 fn a_stream_that_breaks_off_is_a_fault_of_the_transport() {
     let half = "data: {\"choices\":[{\"delta\":{\"content\":\"Hal\"}}]}\n\n";
-    assert_eq!(
-        run(stream(half)).0,
-        Err(ProviderError::Transport(
-            "the answer broke off before its end".into()
-        ))
-    );
-    let reset = vec![
-        Ok(half.into()),
-        Err(Error::Unavailable("connection reset".into())),
-    ];
+    assert_eq!(run(stream(half)).0, Err(ProviderError::Transport("the answer broke off before its end".into())));
+    let reset = vec![Ok(half.into()), Err(Error::Unavailable("connection reset".into()))];
     let (result, deltas) = run(played(200, "text/event-stream", reset));
     assert!(matches!(result, Err(ProviderError::Transport(_))), "{result:?}");
     assert_eq!(deltas, [Delta::Text("Hal".into())]);
@@ -255,86 +197,48 @@ fn broken_json_and_errors_within_the_stream_are_told() {
         matches!(&result, Err(ProviderError::Other(why)) if why.starts_with("the service sent broken JSON: ")),
         "{result:?}"
     );
-    let (result, _) = run(stream(
-        "data: {\"error\":{\"message\":\"busy\",\"type\":\"server_error\"}}\n\n",
-    ));
+    let (result, _) = run(stream("data: {\"error\":{\"message\":\"busy\",\"type\":\"server_error\"}}\n\n"));
     assert_eq!(result, Err(ProviderError::Overloaded("busy".into())));
 }
 
 #[test]
 fn a_refused_request_is_read_to_its_reason() {
-    let body = vec![
-        Ok(br#"{"error":{"message":"Wrong"#.to_vec()),
-        Ok(br#" key"}}"#.to_vec()),
-    ];
-    assert_eq!(
-        run(played(401, "application/json", body)).0,
-        Err(ProviderError::AuthRequired("Wrong key".into()))
-    );
+    let body = vec![Ok(br#"{"error":{"message":"Wrong"#.to_vec()), Ok(br#" key"}}"#.to_vec())];
+    assert_eq!(run(played(401, "application/json", body)).0, Err(ProviderError::AuthRequired("Wrong key".into())));
     let lost = vec![Err(Error::Unavailable("reset".into()))];
     assert_eq!(
         run(played(500, "text/html", lost)).0,
-        Err(ProviderError::Overloaded(
-            "the service answered with status 500".into()
-        ))
+        Err(ProviderError::Overloaded("the service answered with status 500".into()))
     );
 }
 
 #[test]
 fn stopping_keeps_the_text_and_drops_half_written_calls() {
     let names = ToolNames::default();
-    let context = Context {
-        names: &names,
-        salt: 0,
-        now: 0,
-    };
+    let context = Context { names: &names, salt: 0, now: 0 };
     let mut left = 5;
     let result = follow(stream(FULL), &context, |_| {
         left -= 1;
         if left == 0 { Signal::Stop } else { Signal::Proceed }
     });
     let completion = Completion {
-        parts: vec![
-            part(Body::Reasoning("Hm.".into())),
-            part(Body::Text("Grüße 🦀".into())),
-        ],
+        parts: vec![part(Body::Reasoning("Hm.".into())), part(Body::Text("Grüße 🦀".into()))],
         stop: Stop::Cancelled,
         usage: NO_USAGE,
         model: Some("m-1".into()),
     };
     assert_eq!(result, Ok(completion));
     let cancelled = played(200, "text/event-stream", vec![Err(Error::Cancelled)]);
-    assert_eq!(
-        run(cancelled).0.map(|completion| completion.stop),
-        Ok(Stop::Cancelled)
-    );
-    assert_eq!(
-        run(Err(Error::Cancelled)).0.map(|completion| completion.stop),
-        Ok(Stop::Cancelled)
-    );
+    assert_eq!(run(cancelled).0.map(|completion| completion.stop), Ok(Stop::Cancelled));
+    assert_eq!(run(Err(Error::Cancelled)).0.map(|completion| completion.stop), Ok(Stop::Cancelled));
 }
 
 #[test]
 fn the_list_of_models_is_read_or_refused_with_the_services_words() {
-    let listed = played(
-        200,
-        "application/json",
-        vec![Ok(br#"{"data":[{"id":"llama3.2:3b"}]}"#.to_vec())],
-    );
-    let ids: Vec<String> = list(listed, 0)
-        .unwrap()
-        .into_iter()
-        .map(|model| model.id)
-        .collect();
+    let listed = played(200, "application/json", vec![Ok(br#"{"data":[{"id":"llama3.2:3b"}]}"#.to_vec())]);
+    let ids: Vec<String> = list(listed, 0).unwrap().into_iter().map(|model| model.id).collect();
     assert_eq!(ids, ["llama3.2:3b"]);
-    let refused = played(
-        401,
-        "application/json",
-        vec![Ok(br#"{"error":{"message":"No key"}}"#.to_vec())],
-    );
-    assert_eq!(
-        list(refused, 0),
-        Err(ProviderError::AuthRequired("No key".into()))
-    );
+    let refused = played(401, "application/json", vec![Ok(br#"{"error":{"message":"No key"}}"#.to_vec())]);
+    assert_eq!(list(refused, 0), Err(ProviderError::AuthRequired("No key".into())));
     assert!(matches!(list(stream("<html>"), 0), Err(ProviderError::Other(_))));
 }

@@ -5,25 +5,14 @@ use crate::message::Replay;
 
 /// The rules of `provider.request`.
 pub(in crate::agent) fn assert_valid(messages: &[Message]) {
-    assert_eq!(
-        messages.first().map(|m| m.role),
-        Some(Role::User),
-        "begins with the user"
-    );
-    assert_eq!(
-        messages.last().map(|m| m.role),
-        Some(Role::User),
-        "ends with the user"
-    );
+    assert_eq!(messages.first().map(|m| m.role), Some(Role::User), "begins with the user");
+    assert_eq!(messages.last().map(|m| m.role), Some(Role::User), "ends with the user");
     let mut ids = HashSet::new();
     for (at, message) in messages.iter().enumerate() {
         assert!(!message.parts.is_empty(), "no empty message");
         let expected = if at % 2 == 0 { Role::User } else { Role::Assistant };
         assert_eq!(message.role, expected, "roles alternate");
-        let calls: Vec<(&str, &str)> = message
-            .calls()
-            .map(|call| (call.id.as_str(), call.name.as_str()))
-            .collect();
+        let calls: Vec<(&str, &str)> = message.calls().map(|call| (call.id.as_str(), call.name.as_str())).collect();
         for (id, _) in &calls {
             assert!(!id.is_empty() && ids.insert(id.to_string()), "ids are unique");
         }
@@ -41,42 +30,23 @@ pub(in crate::agent) fn assert_valid(messages: &[Message]) {
                 })
                 .collect();
             assert_eq!(outcomes, calls, "each call has its outcome, in order, first");
-            let all = messages[at + 1]
-                .parts
-                .iter()
-                .filter(|part| matches!(part.body, Body::Outcome(_)))
-                .count();
+            let all = messages[at + 1].parts.iter().filter(|part| matches!(part.body, Body::Outcome(_))).count();
             assert_eq!(all, calls.len(), "and nothing else has one");
         } else {
             assert_eq!(calls, []);
         }
         if at == 0 {
-            assert!(
-                !message
-                    .parts
-                    .iter()
-                    .any(|part| matches!(part.body, Body::Outcome(_)))
-            );
+            assert!(!message.parts.iter().any(|part| matches!(part.body, Body::Outcome(_))));
         }
     }
 }
 
 fn target() -> Target<'static> {
-    Target {
-        instance: "one",
-        images: true,
-        documents: false,
-        media_bytes: 5_000,
-        tokens: 100_000,
-    }
+    Target { instance: "one", images: true, documents: false, media_bytes: 5_000, tokens: 100_000 }
 }
 
 fn media(mime: &str, size: usize) -> Media {
-    Media {
-        mime: mime.into(),
-        name: Some("a.bin".into()),
-        data: vec![1; size].into(),
-    }
+    Media { mime: mime.into(), name: Some("a.bin".into()), data: vec![1; size].into() }
 }
 
 fn body() -> impl Strategy<Value = Body> {
@@ -84,11 +54,7 @@ fn body() -> impl Strategy<Value = Body> {
     let name = prop::sample::select(vec!["run", "fetch"]);
     let arguments = prop::sample::select(vec!["{}", "{\"n\":1}", "{\"n\":", "[]", ""]);
     let call = (id.clone(), name.clone(), arguments).prop_map(|(id, name, arguments)| {
-        Body::Call(ToolCall {
-            id: id.into(),
-            name: name.into(),
-            arguments: arguments.into(),
-        })
+        Body::Call(ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() })
     });
     let outcome = (id, name, any::<bool>(), 0_usize..3).prop_map(|(id, name, failed, size)| {
         let content = (0..size)
@@ -97,12 +63,7 @@ fn body() -> impl Strategy<Value = Body> {
                 _ => Content::Media(media("image/png", 2_000)),
             })
             .collect();
-        Body::Outcome(ToolOutcome {
-            id: id.into(),
-            name: name.into(),
-            content,
-            failed,
-        })
+        Body::Outcome(ToolOutcome { id: id.into(), name: name.into(), content, failed })
     });
     prop_oneof![
         3 => prop::sample::select(vec!["", " ", "hello", "세계"]).prop_map(|text| Body::Text(text.into())),
@@ -119,21 +80,17 @@ fn stored() -> impl Strategy<Value = Past> {
     let replay = prop::option::of(prop::sample::select(vec!["one", "two"]));
     let part = (body(), replay).prop_map(|(body, instance)| Part {
         body,
-        replay: instance.map(|instance| Replay {
-            instance: instance.into(),
-            data: instance.as_bytes().to_vec().into(),
-        }),
+        replay: instance
+            .map(|instance| Replay { instance: instance.into(), data: instance.as_bytes().to_vec().into() }),
     });
     let message =
-        (any::<bool>(), prop::collection::vec(part, 0..5), any::<bool>()).prop_map(|(user, parts, own)| {
-            Message {
-                role: if user { Role::User } else { Role::Assistant },
-                parts,
-                at: 0,
-                turn: None,
-                model: Some(if own { "one/m".into() } else { "two/m".into() }),
-                usage: None,
-            }
+        (any::<bool>(), prop::collection::vec(part, 0..5), any::<bool>()).prop_map(|(user, parts, own)| Message {
+            role: if user { Role::User } else { Role::Assistant },
+            parts,
+            at: 0,
+            turn: None,
+            model: Some(if own { "one/m".into() } else { "two/m".into() }),
+            usage: None,
         });
     (prop::collection::vec(message, 0..12), any::<bool>()).prop_map(|(messages, summed)| Past {
         summary: summed.then(|| "before".to_owned()),
@@ -197,26 +154,13 @@ proptest! {
 
 fn message(role: Role, bodies: Vec<Body>) -> (u64, Message) {
     let parts = bodies.into_iter().map(Part::from).collect();
-    (
-        1,
-        Message {
-            role,
-            parts,
-            at: 0,
-            turn: None,
-            model: Some("two/m".into()),
-            usage: None,
-        },
-    )
+    (1, Message { role, parts, at: 0, turn: None, model: Some("two/m".into()), usage: None })
 }
 
 fn bodies(past: &Past, target: &Target<'_>) -> Vec<Vec<Body>> {
     let messages = messages(past, target, None);
     assert_valid(&messages);
-    messages
-        .into_iter()
-        .map(|m| m.parts.into_iter().map(|part| part.body).collect())
-        .collect()
+    messages.into_iter().map(|m| m.parts.into_iter().map(|part| part.body).collect()).collect()
 }
 
 fn text(text: &str) -> Body {
@@ -224,21 +168,12 @@ fn text(text: &str) -> Body {
 }
 
 fn call(id: &str) -> Body {
-    Body::Call(ToolCall {
-        id: id.into(),
-        name: "run".into(),
-        arguments: "{}".into(),
-    })
+    Body::Call(ToolCall { id: id.into(), name: "run".into(), arguments: "{}".into() })
 }
 
 fn outcome(id: &str, words: &str, failed: bool) -> Body {
     let content = vec![Content::Text(words.into())];
-    Body::Outcome(ToolOutcome {
-        id: id.into(),
-        name: "run".into(),
-        content,
-        failed,
-    })
+    Body::Outcome(ToolOutcome { id: id.into(), name: "run".into(), content, failed })
 }
 
 #[test]
@@ -247,10 +182,7 @@ fn outcomes_that_were_stored_one_by_one_come_in_the_order_of_the_calls_in_one_me
         summary: None,
         messages: vec![
             message(Role::User, vec![text("go")]),
-            message(
-                Role::Assistant,
-                vec![Body::Reasoning("foreign".into()), call("a"), call("b"), call("a")],
-            ),
+            message(Role::Assistant, vec![Body::Reasoning("foreign".into()), call("a"), call("b"), call("a")]),
             message(Role::User, vec![outcome("b", "second", false)]),
             message(Role::User, vec![outcome("a", "first", false)]),
             message(Role::User, vec![outcome("ghost", "whose?", false)]),
@@ -276,10 +208,7 @@ fn outcomes_that_were_stored_one_by_one_come_in_the_order_of_the_calls_in_one_me
 fn a_summary_comes_first_and_is_marked() {
     let past = Past {
         summary: Some("The cat is called Mog.".into()),
-        messages: vec![
-            message(Role::Assistant, vec![text("Hm.")]),
-            message(Role::User, vec![text("Cat?")]),
-        ],
+        messages: vec![message(Role::Assistant, vec![text("Hm.")]), message(Role::User, vec![text("Cat?")])],
     };
     assert_eq!(
         bodies(&past, &target()),
@@ -319,33 +248,15 @@ fn media_that_the_model_cannot_take_or_that_is_too_much_leaves_a_note() {
 
 #[test]
 fn one_message_that_is_too_long_by_itself_is_cut_to_fit() {
-    let past = Past {
-        summary: None,
-        messages: vec![message(Role::User, vec![text(&"words ".repeat(50_000))])],
-    };
-    let target = Target {
-        tokens: 1_000,
-        ..target()
-    };
+    let past = Past { summary: None, messages: vec![message(Role::User, vec![text(&"words ".repeat(50_000))])] };
+    let target = Target { tokens: 1_000, ..target() };
     let messages = messages(&past, &target, None);
     assert!(messages.iter().map(tokens::of_message).sum::<usize>() <= 1_000);
-    assert!(
-        messages
-            .iter()
-            .any(|message| message.text().contains("characters left out"))
-    );
+    assert!(messages.iter().any(|message| message.text().contains("characters left out")));
 }
 
 #[test]
 fn the_system_prompt_leaves_out_what_is_empty_and_ends_with_the_time() {
-    let parts = System {
-        base: "You help.\n",
-        workspace: "/srv/w",
-        skills: " ",
-        now: "Friday, 20 November 2026",
-    };
-    assert_eq!(
-        system(parts),
-        "You help.\n\n# Workspace\n/srv/w\n\n# Now\nFriday, 20 November 2026"
-    );
+    let parts = System { base: "You help.\n", workspace: "/srv/w", skills: " ", now: "Friday, 20 November 2026" };
+    assert_eq!(system(parts), "You help.\n\n# Workspace\n/srv/w\n\n# Now\nFriday, 20 November 2026");
 }

@@ -25,11 +25,7 @@ pub fn say(text: &str) -> Reply {
 }
 
 pub fn call(id: &str, name: &str, arguments: &str) -> Body {
-    Body::Call(ToolCall {
-        id: id.into(),
-        name: name.into(),
-        arguments: arguments.into(),
-    })
+    Body::Call(ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() })
 }
 
 pub fn calls(calls: Vec<Body>) -> Reply {
@@ -38,21 +34,10 @@ pub fn calls(calls: Vec<Body>) -> Reply {
 
 pub fn outcome(id: &str, name: &str, text: &str, failed: bool) -> Body {
     let content = vec![Content::Text(text.into())];
-    Body::Outcome(ToolOutcome {
-        id: id.into(),
-        name: name.into(),
-        content,
-        failed,
-    })
+    Body::Outcome(ToolOutcome { id: id.into(), name: name.into(), content, failed })
 }
 
-pub const USAGE: Usage = Usage {
-    input: 10,
-    output: 1,
-    cache_read: 0,
-    cache_write: 0,
-    cost: None,
-};
+pub const USAGE: Usage = Usage { input: 10, output: 1, cache_read: 0, cache_write: 0, cost: None };
 
 pub type Answering = Box<dyn Fn(&Request) -> Completion + Send + Sync>;
 
@@ -65,21 +50,11 @@ pub struct Scripted {
 }
 
 pub fn scripted(instance: &'static str, script: Vec<Reply>) -> Arc<Scripted> {
-    Arc::new(Scripted {
-        instance,
-        script: Mutex::new(script.into()),
-        then: None,
-        seen: Mutex::default(),
-    })
+    Arc::new(Scripted { instance, script: Mutex::new(script.into()), then: None, seen: Mutex::default() })
 }
 
 pub fn answering(then: Answering) -> Arc<Scripted> {
-    Arc::new(Scripted {
-        instance: "fake",
-        script: Mutex::default(),
-        then: Some(then),
-        seen: Mutex::default(),
-    })
+    Arc::new(Scripted { instance: "fake", script: Mutex::default(), then: Some(then), seen: Mutex::default() })
 }
 
 #[async_trait]
@@ -106,12 +81,7 @@ impl Provider for Scripted {
                     }
                 }
                 let parts = bodies.into_iter().map(Part::from).collect();
-                Ok(Completion {
-                    parts,
-                    stop,
-                    usage: USAGE,
-                    model: None,
-                })
+                Ok(Completion { parts, stop, usage: USAGE, model: None })
             }
             Some(Reply::Fail(error)) => Err(error),
             Some(Reply::Break(text, error)) => {
@@ -152,19 +122,14 @@ impl Tools {
             parameters: r#"{"type":"object","properties":{"n":{"type":"integer"}}}"#.into(),
             hints: ToolHints::default(),
         });
-        self.runs.push(Arc::new(move |invocation, progress, cancel| {
-            Box::pin(run(invocation, progress, cancel))
-        }));
+        self.runs.push(Arc::new(move |invocation, progress, cancel| Box::pin(run(invocation, progress, cancel))));
         self
     }
 
     /// A tool that says its name and arguments.
     pub fn echo(self, name: &str) -> Self {
         self.with(name, |invocation, _, _| async move {
-            Ok(vec![Content::Text(format!(
-                "{} {}",
-                invocation.name, invocation.arguments
-            ))])
+            Ok(vec![Content::Text(format!("{} {}", invocation.name, invocation.arguments))])
         })
     }
 
@@ -187,11 +152,7 @@ impl Toolbox for Tools {
         cancel: CancellationToken,
     ) -> Result<Vec<Content>, ToolError> {
         self.ran.lock().unwrap().push(invocation.clone());
-        let at = self
-            .definitions
-            .iter()
-            .position(|tool| tool.name == invocation.name)
-            .unwrap();
+        let at = self.definitions.iter().position(|tool| tool.name == invocation.name).unwrap();
         self.runs[at](invocation, progress, cancel).await
     }
 }
@@ -220,9 +181,7 @@ impl Memory {
 
     pub fn bodies(&self) -> Vec<(Role, Vec<Body>)> {
         let all = self.all.lock().unwrap();
-        all.iter()
-            .map(|m| (m.role, m.parts.iter().map(|part| part.body.clone()).collect()))
-            .collect()
+        all.iter().map(|m| (m.role, m.parts.iter().map(|part| part.body.clone()).collect())).collect()
     }
 }
 
@@ -259,12 +218,7 @@ pub fn allowing() -> Arc<Person> {
 }
 
 pub fn person(policy: Policy, asking: impl Fn(&ToolCall) -> Deciding + Send + Sync + 'static) -> Arc<Person> {
-    Arc::new(Person {
-        policy,
-        untrusted: policy,
-        asking: Box::new(asking),
-        asked: Mutex::default(),
-    })
+    Arc::new(Person { policy, untrusted: policy, asking: Box::new(asking), asked: Mutex::default() })
 }
 
 #[async_trait]
@@ -365,17 +319,8 @@ impl World {
 }
 
 pub fn end(ending: Ending, text: &str, answers: u64) -> TurnEnd {
-    let usage = Usage {
-        input: 10 * answers,
-        output: answers,
-        ..Usage::default()
-    };
-    TurnEnd {
-        ending,
-        text: text.into(),
-        model: "fake/m".into(),
-        usage,
-    }
+    let usage = Usage { input: 10 * answers, output: answers, ..Usage::default() };
+    TurnEnd { ending, text: text.into(), model: "fake/m".into(), usage }
 }
 
 pub fn note(ending: &Ending) -> Body {

@@ -18,20 +18,12 @@ fn shown(request: &Request) -> String {
 }
 
 fn completion(text: String) -> Completion {
-    Completion {
-        parts: vec![Body::Text(text).into()],
-        stop: Stop::End,
-        usage: USAGE,
-        model: None,
-    }
+    Completion { parts: vec![Body::Text(text).into()], stop: Stop::End, usage: USAGE, model: None }
 }
 
 fn answer(request: &Request) -> Completion {
     let shown = shown(request);
-    let asked = shown
-        .lines()
-        .rev()
-        .any(|line| line == "What is the code of my locker?");
+    let asked = shown.lines().rev().any(|line| line == "What is the code of my locker?");
     completion(match shown.contains("4711") {
         true if asked => "It is 4711.".into(),
         false if asked => "I do not know.".into(),
@@ -54,13 +46,7 @@ async fn long_session(fake: Arc<Scripted>) -> (TurnEnd, usize, usize) {
         world.memory.put(user(&world.turn, &text));
         let ended = world.run().await;
         assert_eq!(ended.ending, Ending::Done);
-        let size = fake
-            .seen
-            .lock()
-            .unwrap()
-            .drain(..)
-            .map(|r| tokens::of_request(&r))
-            .max();
+        let size = fake.seen.lock().unwrap().drain(..).map(|r| tokens::of_request(&r)).max();
         largest = largest.max(size.unwrap_or_default());
         if n == 1_000 {
             let kept = world.memory.past().messages.len();
@@ -75,47 +61,28 @@ async fn long_session(fake: Arc<Scripted>) -> (TurnEnd, usize, usize) {
 async fn a_fact_of_message_5_is_known_at_message_2000_with_a_model_that_sums_up() {
     let fake = answering(Box::new(|request| {
         if request.system == compaction::PROMPT {
-            let facts: Vec<String> = shown(request)
-                .lines()
-                .filter(|line| line.contains("locker at"))
-                .map(str::to_owned)
-                .collect();
-            return completion(
-                facts
-                    .first()
-                    .cloned()
-                    .unwrap_or_else(|| "Talk about rain.".into()),
-            );
+            let facts: Vec<String> =
+                shown(request).lines().filter(|line| line.contains("locker at")).map(str::to_owned).collect();
+            return completion(facts.first().cloned().unwrap_or_else(|| "Talk about rain.".into()));
         }
         answer(request)
     }));
     let (ended, largest, kept) = long_session(fake).await;
     assert_eq!(ended.text, "It is 4711.");
-    assert!(
-        largest <= 3_000 && kept < 150,
-        "{largest} tokens, {kept} messages"
-    );
+    assert!(largest <= 3_000 && kept < 150, "{largest} tokens, {kept} messages");
 }
 
 #[tokio::test]
 async fn a_fact_of_message_5_is_known_at_message_2000_though_no_model_ever_sums_up() {
     let fake = answering(Box::new(|request| {
         if request.system == compaction::PROMPT {
-            return Completion {
-                parts: vec![],
-                stop: Stop::End,
-                usage: Usage::default(),
-                model: None,
-            };
+            return Completion { parts: vec![], stop: Stop::End, usage: Usage::default(), model: None };
         }
         answer(request)
     }));
     let (ended, largest, kept) = long_session(fake).await;
     assert_eq!(ended.text, "It is 4711.");
-    assert!(
-        largest <= 3_000 && kept < 150,
-        "{largest} tokens, {kept} messages"
-    );
+    assert!(largest <= 3_000 && kept < 150, "{largest} tokens, {kept} messages");
 }
 
 #[tokio::test]
@@ -123,42 +90,24 @@ async fn a_turn_that_outgrows_the_context_by_itself_keeps_what_it_was_asked() {
     let fake = answering(Box::new(|request| {
         let shown = shown(request);
         if request.system == compaction::PROMPT {
-            return Completion {
-                parts: vec![],
-                stop: Stop::End,
-                usage: Usage::default(),
-                model: None,
-            };
+            return Completion { parts: vec![], stop: Stop::End, usage: Usage::default(), model: None };
         }
         assert!(shown.contains("Count the pages of the blue book."), "{shown}");
         if request.tools_allowed {
             let n = request.messages.len();
             let call = call(&format!("call-{n}"), "page", "");
-            return Completion {
-                parts: vec![call.into()],
-                stop: Stop::Calls,
-                usage: USAGE,
-                model: None,
-            };
+            return Completion { parts: vec![call.into()], stop: Stop::Calls, usage: USAGE, model: None };
         }
         completion("Thirty.".into())
     }));
-    let tools = Tools::default().with("page", |_, _, _| async {
-        Ok(vec![Content::Text("lorem ipsum dolor ".repeat(200))])
-    });
-    let mut world = World::new(
-        &[&fake],
-        tools,
-        person(Policy::Allow, |_| Box::pin(async { Some(Decision::Deny) })),
-    );
+    let tools =
+        Tools::default().with("page", |_, _, _| async { Ok(vec![Content::Text("lorem ipsum dolor ".repeat(200))]) });
+    let mut world = World::new(&[&fake], tools, person(Policy::Allow, |_| Box::pin(async { Some(Decision::Deny) })));
     world.memory = Arc::default();
     world.memory.put(user("t1", "Count the pages of the blue book."));
     world.limits.context_tokens = 4_000;
     let ended = world.run().await;
-    assert_eq!(
-        (ended.ending, ended.text.as_str()),
-        (Ending::OutOfRounds, "Thirty.")
-    );
+    assert_eq!((ended.ending, ended.text.as_str()), (Ending::OutOfRounds, "Thirty."));
     assert_eq!(world.tools.ran.lock().unwrap().len(), 30);
     let largest = fake.seen.lock().unwrap().iter().map(tokens::of_request).max();
     assert!(largest.is_some_and(|largest| largest <= 4_000), "{largest:?}");
@@ -169,10 +118,9 @@ fn with_history(fake: &Arc<Scripted>) -> World {
     let mut world = World::new(&[fake], Tools::default(), allowing());
     world.memory = Arc::default();
     for n in 0..4 {
-        world.memory.put(user(
-            &format!("old {n}"),
-            &format!("My room number {n} is red. {}", "And so on. ".repeat(50)),
-        ));
+        world
+            .memory
+            .put(user(&format!("old {n}"), &format!("My room number {n} is red. {}", "And so on. ".repeat(50))));
     }
     world.memory.put(user("t1", "Which room?"));
     world
@@ -181,36 +129,17 @@ fn with_history(fake: &Arc<Scripted>) -> World {
 #[tokio::test(start_paused = true)]
 async fn a_model_that_finds_the_conversation_too_long_is_asked_again_with_a_shorter_one() {
     let fake = answering(Box::new(|request| {
-        completion(
-            if request.system == compaction::PROMPT {
-                "The rooms are red."
-            } else {
-                "Red."
-            }
-            .into(),
-        )
+        completion(if request.system == compaction::PROMPT { "The rooms are red." } else { "Red." }.into())
     }));
-    fake.script
-        .lock()
-        .unwrap()
-        .push_back(Reply::Fail(ProviderError::ContextTooLong("8k".into())));
+    fake.script.lock().unwrap().push_back(Reply::Fail(ProviderError::ContextTooLong("8k".into())));
     let world = with_history(&fake);
     let before = world.memory.all.lock().unwrap().clone();
     let ended = world.run().await;
     assert_eq!((ended.ending, ended.text.as_str()), (Ending::Done, "Red."));
     let seen = fake.seen.lock().unwrap();
-    let (Some(first), Some(last)) = (seen.first(), seen.last()) else {
-        panic!("it was asked")
-    };
+    let (Some(first), Some(last)) = (seen.first(), seen.last()) else { panic!("it was asked") };
     assert!(tokens::of_request(last) <= tokens::of_request(first) / 5 * 3);
-    assert_eq!(
-        world
-            .events()
-            .iter()
-            .filter(|event| **event == Event::Compacting)
-            .count(),
-        1
-    );
+    assert_eq!(world.events().iter().filter(|event| **event == Event::Compacting).count(), 1);
     assert_eq!(world.memory.past().summary, Some("The rooms are red.".into()));
     // What is stored stays.
     assert_eq!(world.memory.all.lock().unwrap()[..before.len()], before);

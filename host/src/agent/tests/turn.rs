@@ -12,19 +12,8 @@ async fn a_plain_answer_is_streamed_stored_and_returned() {
     let fake = scripted("fake", vec![say("Hello.")]);
     let world = World::new(&[&fake], Tools::default(), allowing());
     assert_eq!(world.run().await, end(Ending::Done, "Hello.", 1));
-    assert_eq!(
-        world.events(),
-        [
-            Event::Answering {
-                model: "fake/m".into()
-            },
-            Event::Text("Hello.".into())
-        ]
-    );
-    assert_eq!(
-        world.stored(),
-        [(Role::Assistant, vec![Body::Text("Hello.".into())])]
-    );
+    assert_eq!(world.events(), [Event::Answering { model: "fake/m".into() }, Event::Text("Hello.".into())]);
+    assert_eq!(world.stored(), [(Role::Assistant, vec![Body::Text("Hello.".into())])]);
 }
 
 #[tokio::test]
@@ -32,11 +21,7 @@ async fn calls_of_one_answer_run_side_by_side_and_their_outcomes_reach_the_model
     let fake = scripted(
         "fake",
         vec![
-            calls(vec![
-                Body::Text("Looking.".into()),
-                call("a", "meet", ""),
-                call("b", "meet", r#"{"n":2}"#),
-            ]),
+            calls(vec![Body::Text("Looking.".into()), call("a", "meet", ""), call("b", "meet", r#"{"n":2}"#)]),
             say("Both met."),
         ],
     );
@@ -58,30 +43,11 @@ async fn calls_of_one_answer_run_side_by_side_and_their_outcomes_reach_the_model
     let world = World::new(&[&fake], tools, allowing());
     assert_eq!(world.run().await, end(Ending::Done, "Looking.\n\nBoth met.", 2));
     let seen = fake.seen.lock().unwrap();
-    let last: Vec<Body> = seen[1].messages[2]
-        .parts
-        .iter()
-        .map(|part| part.body.clone())
-        .collect();
-    assert_eq!(
-        last,
-        [
-            outcome("a", "meet", "{}", false),
-            outcome("b", "meet", r#"{"n":2}"#, false)
-        ]
-    );
-    let progress: Vec<Event> = world
-        .events()
-        .into_iter()
-        .filter(|event| matches!(event, Event::ToolProgress { .. }))
-        .collect();
-    assert_eq!(
-        progress,
-        ["b", "a"].map(|id| Event::ToolProgress {
-            call: id.into(),
-            line: format!("met {id}")
-        })
-    );
+    let last: Vec<Body> = seen[1].messages[2].parts.iter().map(|part| part.body.clone()).collect();
+    assert_eq!(last, [outcome("a", "meet", "{}", false), outcome("b", "meet", r#"{"n":2}"#, false)]);
+    let progress: Vec<Event> =
+        world.events().into_iter().filter(|event| matches!(event, Event::ToolProgress { .. })).collect();
+    assert_eq!(progress, ["b", "a"].map(|id| Event::ToolProgress { call: id.into(), line: format!("met {id}") }));
 }
 
 #[tokio::test]
@@ -96,18 +62,12 @@ async fn an_answer_is_stored_before_its_calls_run() {
     let world = World::new(&[&fake], tools, allowing());
     assert!(memory.set(Arc::clone(&world.memory)).is_ok());
     assert_eq!(world.run().await, end(Ending::Done, "ok", 2));
-    assert_eq!(
-        world.stored()[1],
-        (Role::User, vec![outcome("a", "look", "2 stored", false)])
-    );
+    assert_eq!(world.stored()[1], (Role::User, vec![outcome("a", "look", "2 stored", false)]));
 }
 
 #[tokio::test]
 async fn an_empty_answer_after_tools_is_an_answer() {
-    let fake = scripted(
-        "fake",
-        vec![calls(vec![call("a", "echo", "")]), Reply::Say(vec![], Stop::End)],
-    );
+    let fake = scripted("fake", vec![calls(vec![call("a", "echo", "")]), Reply::Say(vec![], Stop::End)]);
     let world = World::new(&[&fake], Tools::default().echo("echo"), allowing());
     assert_eq!(world.run().await, end(Ending::Done, "", 2));
 }
@@ -127,79 +87,40 @@ async fn what_goes_wrong_with_a_call_is_told_to_the_model() {
     let tools = Tools::default()
         .echo("echo")
         .with("boom", |_, _, _| async { panic!("a bug in the tool") })
-        .with("refused", |_, _, _| async {
-            Err(ToolError::AccessDenied("grant shell".into()))
-        });
+        .with("refused", |_, _, _| async { Err(ToolError::AccessDenied("grant shell".into())) });
     let world = World::new(&[&fake], tools, allowing());
     assert_eq!(world.run().await, end(Ending::Done, "Oh.", 2));
     let told: Vec<(String, bool, String)> = fake.seen.lock().unwrap()[1].messages[2]
         .parts
         .iter()
         .map(|part| {
-            let Body::Outcome(outcome) = &part.body else {
-                panic!("only outcomes")
-            };
-            let Content::Text(text) = &outcome.content[0] else {
-                panic!("only text")
-            };
-            (
-                outcome.id.clone(),
-                outcome.failed,
-                text.split(" at line").next().unwrap().to_owned(),
-            )
+            let Body::Outcome(outcome) = &part.body else { panic!("only outcomes") };
+            let Content::Text(text) = &outcome.content[0] else { panic!("only text") };
+            (outcome.id.clone(), outcome.failed, text.split(" at line").next().unwrap().to_owned())
         })
         .collect();
     let expected = [
         ("a", true, "There is no tool `ecco`. Did you mean `echo`?"),
-        (
-            "b",
-            true,
-            "There is no tool `zzz`. Use only tools that are on offer.",
-        ),
-        (
-            "c",
-            true,
-            "The arguments are not valid JSON: EOF while parsing a value",
-        ),
-        (
-            "d",
-            true,
-            "The arguments do not fit the tool's schema:\n- /n: \"x\" is not of type \"integer\"",
-        ),
-        (
-            "e",
-            true,
-            "The tool failed: it broke while it ran (task 0 panicked)",
-        ),
+        ("b", true, "There is no tool `zzz`. Use only tools that are on offer."),
+        ("c", true, "The arguments are not valid JSON: EOF while parsing a value"),
+        ("d", true, "The arguments do not fit the tool's schema:\n- /n: \"x\" is not of type \"integer\""),
+        ("e", true, "The tool failed: it broke while it ran (task 0 panicked)"),
         ("f", true, "Not allowed: grant shell"),
         ("f_2", false, "echo {}"),
     ];
     let told: Vec<(&str, bool, String)> = told
         .iter()
         .map(|(id, failed, text)| {
-            let text = if id == "e" {
-                "The tool failed: it broke while it ran (task 0 panicked)"
-            } else {
-                text
-            };
+            let text = if id == "e" { "The tool failed: it broke while it ran (task 0 panicked)" } else { text };
             (id.as_str(), *failed, text.to_owned())
         })
         .collect();
-    assert_eq!(
-        told,
-        expected.map(|(id, failed, text)| (id, failed, text.to_owned()))
-    );
+    assert_eq!(told, expected.map(|(id, failed, text)| (id, failed, text.to_owned())));
 }
 
 #[tokio::test]
 async fn denied_and_unanswered_calls_never_run() {
-    let fake = scripted(
-        "fake",
-        vec![
-            calls(vec![call("no", "echo", ""), call("nobody", "echo", "")]),
-            say("ok"),
-        ],
-    );
+    let fake = scripted("fake", vec![calls(vec![call("no", "echo", ""), call("nobody", "echo", "")]), say("ok")]);
     let person = person(Policy::Ask, |call| {
         let decision = (call.id == "no").then_some(Decision::Deny);
         Box::pin(async move { decision })
@@ -207,10 +128,7 @@ async fn denied_and_unanswered_calls_never_run() {
     let world = World::new(&[&fake], Tools::default().echo("echo"), person);
     assert_eq!(world.run().await, end(Ending::Done, "ok", 2));
     assert_eq!(*world.tools.ran.lock().unwrap(), []);
-    let stored: Vec<Body> = world.stored()[1..3]
-        .iter()
-        .flat_map(|(_, bodies)| bodies.clone())
-        .collect();
+    let stored: Vec<Body> = world.stored()[1..3].iter().flat_map(|(_, bodies)| bodies.clone()).collect();
     assert_eq!(
         stored,
         [
@@ -235,30 +153,14 @@ async fn denied_and_unanswered_calls_never_run() {
 #[tokio::test]
 async fn a_call_that_the_policy_denies_is_neither_asked_about_nor_run() {
     let fake = scripted("fake", vec![calls(vec![call("a", "echo", "")]), say("ok")]);
-    let world = World::new(
-        &[&fake],
-        Tools::default().echo("echo"),
-        person(Policy::Deny, |_| Box::pin(async { None })),
-    );
+    let world = World::new(&[&fake], Tools::default().echo("echo"), person(Policy::Deny, |_| Box::pin(async { None })));
     world.run().await;
-    assert_eq!(
-        (
-            world.tools.ran.lock().unwrap().len(),
-            world.person.asked.lock().unwrap().len()
-        ),
-        (0, 0)
-    );
+    assert_eq!((world.tools.ran.lock().unwrap().len(), world.person.asked.lock().unwrap().len()), (0, 0));
 }
 
 #[tokio::test]
 async fn approvals_of_one_answer_wait_side_by_side_and_what_is_asked_is_what_runs() {
-    let fake = scripted(
-        "fake",
-        vec![
-            calls(vec![call("a", "echo", " {\"n\" : 1}"), call("b", "echo", "")]),
-            say("ok"),
-        ],
-    );
+    let fake = scripted("fake", vec![calls(vec![call("a", "echo", " {\"n\" : 1}"), call("b", "echo", "")]), say("ok")]);
     let both = Arc::new(Barrier::new(2));
     let person = person(Policy::Ask, move |_| {
         let both = Arc::clone(&both);
@@ -270,67 +172,30 @@ async fn approvals_of_one_answer_wait_side_by_side_and_what_is_asked_is_what_run
     let mut world = World::new(&[&fake], Tools::default().echo("echo"), person);
     world.limits.side_by_side = 1;
     assert_eq!(world.run().await, end(Ending::Done, "ok", 2));
-    let asked: Vec<String> = world
-        .person
-        .asked
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|call| call.arguments.clone())
-        .collect();
+    let asked: Vec<String> = world.person.asked.lock().unwrap().iter().map(|call| call.arguments.clone()).collect();
     assert_eq!(asked, [r#"{"n":1}"#, "{}"]);
-    let mut ran: Vec<String> = world
-        .tools
-        .ran
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|call| call.arguments.clone())
-        .collect();
+    let mut ran: Vec<String> = world.tools.ran.lock().unwrap().iter().map(|call| call.arguments.clone()).collect();
     ran.sort();
     assert_eq!(ran, [r#"{"n":1}"#, "{}"]);
 }
 
 #[tokio::test]
 async fn untrusted_content_makes_the_policy_look_again() {
-    let fake = scripted(
-        "fake",
-        vec![
-            calls(vec![call("a", "fetch", "")]),
-            calls(vec![call("b", "fetch", "")]),
-            say("ok"),
-        ],
-    );
+    let fake =
+        scripted("fake", vec![calls(vec![call("a", "fetch", "")]), calls(vec![call("b", "fetch", "")]), say("ok")]);
     let mut cautious = Person {
         policy: Policy::Allow,
         untrusted: Policy::Ask,
         asking: Box::new(|_| Box::pin(async { Some(Decision::Deny) })),
         asked: std::sync::Mutex::default(),
     };
-    let world = World::new(
-        &[&fake],
-        Tools::default().echo("fetch").open_world(),
-        Arc::new(cautious),
-    );
+    let world = World::new(&[&fake], Tools::default().echo("fetch").open_world(), Arc::new(cautious));
     world.run().await;
-    let ran: Vec<String> = world
-        .tools
-        .ran
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|call| call.id.clone())
-        .collect();
+    let ran: Vec<String> = world.tools.ran.lock().unwrap().iter().map(|call| call.id.clone()).collect();
     assert_eq!(ran, ["a"]);
 
-    let fake = scripted(
-        "fake",
-        vec![
-            calls(vec![call("a", "echo", "")]),
-            calls(vec![call("b", "echo", "")]),
-            say("ok"),
-        ],
-    );
+    let fake =
+        scripted("fake", vec![calls(vec![call("a", "echo", "")]), calls(vec![call("b", "echo", "")]), say("ok")]);
     cautious = Person {
         policy: Policy::Allow,
         untrusted: Policy::Deny,
@@ -344,22 +209,12 @@ async fn untrusted_content_makes_the_policy_look_again() {
 
 #[tokio::test]
 async fn a_long_result_is_cut_with_a_mark_and_media_is_kept_for_display() {
-    let picture = crate::message::Media {
-        mime: "image/png".into(),
-        name: None,
-        data: vec![7; 2048].into(),
-    };
+    let picture = crate::message::Media { mime: "image/png".into(), name: None, data: vec![7; 2048].into() };
     let kept = picture.clone();
     let fake = scripted("fake", vec![calls(vec![call("a", "big", "")]), say("ok")]);
     let tools = Tools::default().with("big", move |_, _, _| {
         let picture = picture.clone();
-        async move {
-            Ok(vec![
-                Content::Text("x".repeat(100)),
-                Content::Media(picture),
-                Content::Text("y".into()),
-            ])
-        }
+        async move { Ok(vec![Content::Text("x".repeat(100)), Content::Media(picture), Content::Text("y".into())]) }
     });
     let mut world = World::new(&[&fake], tools, allowing());
     world.limits.tool_chars = 8;
@@ -370,12 +225,7 @@ async fn a_long_result_is_cut_with_a_mark_and_media_is_kept_for_display() {
     ];
     assert_eq!(
         world.stored()[1].1,
-        [Body::Outcome(ToolOutcome {
-            id: "a".into(),
-            name: "big".into(),
-            content,
-            failed: false
-        })]
+        [Body::Outcome(ToolOutcome { id: "a".into(), name: "big".into(), content, failed: false })]
     );
     world.memory.past.lock().unwrap().messages.truncate(1);
     *fake.script.lock().unwrap() = vec![calls(vec![call("a", "big", "")]), say("ok")].into();
@@ -394,10 +244,7 @@ async fn an_answer_that_was_cut_or_withheld_says_so() {
     let texts = |text: &str, stop| Reply::Say(vec![Body::Text(text.into())], stop);
     for (stop, ending) in [
         (Stop::MaxTokens, Ending::Cut),
-        (
-            Stop::Filtered("violence".into()),
-            Ending::Filtered("violence".into()),
-        ),
+        (Stop::Filtered("violence".into()), Ending::Filtered("violence".into())),
         (Stop::Other("pause".into()), Ending::Done),
     ] {
         let fake = scripted("fake", vec![texts("So far", stop)]);

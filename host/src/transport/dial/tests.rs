@@ -21,10 +21,7 @@ async fn opens() -> (Attempt, WebSocketStream<DuplexStream>) {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let ours: Box<dyn ByteStream> = Box::new(ours);
     let ours = WebSocketStream::from_raw_socket(ours, Role::Client, Some(websocket_config())).await;
-    (
-        Attempt::Opens(ours),
-        WebSocketStream::from_raw_socket(theirs, Role::Server, None).await,
-    )
+    (Attempt::Opens(ours), WebSocketStream::from_raw_socket(theirs, Role::Server, None).await)
 }
 
 fn dial() -> Vec<TransportRequest> {
@@ -44,13 +41,7 @@ async fn a_dialled_connection_carries_frames_both_ways_and_stays_without_signing
     assert_eq!(fake.seen().await, Seen::opened("gateway", ""));
     server.send(Message::text("hello")).await.unwrap();
     assert_eq!(fake.seen().await, Seen::text("gateway", "hello"));
-    fake.hub.apply(
-        "bot",
-        vec![Effect::Send(
-            Target::One(fake.last()),
-            Frame::Text("identify".into()),
-        )],
-    );
+    fake.hub.apply("bot", vec![Effect::Send(Target::One(fake.last()), Frame::Text("identify".into()))]);
     assert_eq!(server.next().await.unwrap().unwrap(), Message::text("identify"));
 
     // The server answers pings for ten minutes and sends nothing.
@@ -71,10 +62,7 @@ async fn it_is_dialled_again_with_back_off_that_a_short_connection_does_not_rese
     fake.configure("bot", dial()).unwrap();
     assert_eq!(fake.seen().await, Seen::opened("gateway", ""));
     drop(server);
-    assert_eq!(
-        fake.seen().await,
-        Seen::closed("gateway", 1006, "the connection broke")
-    );
+    assert_eq!(fake.seen().await, Seen::closed("gateway", 1006, "the connection broke"));
     fake.until(|_| fake.asked().len() == 5).await;
     assert_eq!(fake.asked(), [0, 1000, 3000, 7000, 15_000]);
 }
@@ -86,9 +74,7 @@ async fn after_a_connection_that_held_the_wait_is_short_again() {
     fake.attempts(vec![unavailable(), unavailable(), attempt]);
     fake.configure("bot", dial()).unwrap();
     assert_eq!(fake.seen().await, Seen::opened("gateway", ""));
-    let held = tokio::time::timeout(Duration::from_secs(57), async {
-        while server.next().await.is_some() {}
-    });
+    let held = tokio::time::timeout(Duration::from_secs(57), async { while server.next().await.is_some() {} });
     assert!(held.await.is_err());
     drop(server);
     fake.until(|_| fake.asked().len() == 4).await;
@@ -103,17 +89,8 @@ async fn closing_it_means_reconnecting() {
     fake.configure("bot", dial()).unwrap();
     assert_eq!(fake.seen().await, Seen::opened("gateway", ""));
     let id = fake.last();
-    fake.hub.apply(
-        "bot",
-        vec![Effect::Close {
-            id,
-            code: 4000,
-            reason: "resume".into(),
-        }],
-    );
-    assert!(
-        matches!(server.next().await, Some(Ok(Message::Close(Some(frame)))) if u16::from(frame.code) == 4000)
-    );
+    fake.hub.apply("bot", vec![Effect::Close { id, code: 4000, reason: "resume".into() }]);
+    assert!(matches!(server.next().await, Some(Ok(Message::Close(Some(frame)))) if u16::from(frame.code) == 4000));
     assert!(server.next().await.is_none_or(|end| end.is_err()));
     assert_eq!(fake.seen().await, Seen::closed("gateway", 4000, "resume"));
     assert_eq!(fake.seen().await, Seen::opened("gateway", ""));
@@ -124,13 +101,7 @@ async fn closing_it_means_reconnecting() {
 async fn a_handshake_that_is_answered_with_429_waits_as_long_as_it_says() {
     let fake = Fake::new();
     let retry_after = Some(Duration::from_secs(9));
-    fake.attempts(vec![
-        Attempt::Fails(DialError::Status {
-            status: 429,
-            retry_after,
-        }),
-        Attempt::Hangs,
-    ]);
+    fake.attempts(vec![Attempt::Fails(DialError::Status { status: 429, retry_after }), Attempt::Hangs]);
     fake.configure("bot", dial()).unwrap();
     fake.until(|_| fake.asked().len() == 3).await;
     // A server that does not answer the handshake is given up after 30 s.
@@ -141,27 +112,20 @@ async fn a_handshake_that_is_answered_with_429_waits_as_long_as_it_says() {
 async fn a_missing_credential_parks_it_until_it_is_woken() {
     let fake = Fake::new();
     let (attempt, mut server) = opens().await;
-    fake.attempts(vec![
-        Attempt::Denied(ReceiverError::AuthRequired("no token".into())),
-        attempt,
-    ]);
+    fake.attempts(vec![Attempt::Denied(ReceiverError::AuthRequired("no token".into())), attempt]);
     fake.on_event(|_, event| match event {
         Event::Frame(_) => EventOutcome::AuthRequired("the token was refused".into()),
         _ => EventOutcome::Taken,
     });
     fake.configure("bot", dial()).unwrap();
-    let parked = |reason: &str| State::AuthRequired {
-        reason: reason.into(),
-    };
-    fake.until(|hub| hub.status()[0].state == parked("no token"))
-        .await;
+    let parked = |reason: &str| State::AuthRequired { reason: reason.into() };
+    fake.until(|hub| hub.status()[0].state == parked("no token")).await;
     fake.hub.wake("bot");
     assert_eq!(fake.seen().await, Seen::opened("gateway", ""));
     server.send(Message::text("invalid session")).await.unwrap();
     assert_eq!(fake.seen().await, Seen::text("gateway", "invalid session"));
     while let Some(Ok(_)) = server.next().await {}
-    fake.until(|hub| hub.status()[0].state == parked("the token was refused"))
-        .await;
+    fake.until(|hub| hub.status()[0].state == parked("the token was refused")).await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(fake.asked().len(), 2);
 }

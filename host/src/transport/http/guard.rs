@@ -33,17 +33,8 @@ pub(super) enum Origin {
 impl Guard {
     /// The name in the request is one of ours. `local`: the address that the peer connected to; `public`: hosts of the
     /// instances' public addresses.
-    pub(super) fn knows_host(
-        &self,
-        uri: &Uri,
-        headers: &HeaderMap,
-        local: SocketAddr,
-        public: &[String],
-    ) -> bool {
-        let mut named = headers
-            .get_all(HOST)
-            .iter()
-            .map(|value| value.to_str().ok()?.parse().ok());
+    pub(super) fn knows_host(&self, uri: &Uri, headers: &HeaderMap, local: SocketAddr, public: &[String]) -> bool {
+        let mut named = headers.get_all(HOST).iter().map(|value| value.to_str().ok()?.parse().ok());
         let from_header: Option<Authority> = match (named.next(), named.next()) {
             (Some(one), None) => one,
             _ => None,
@@ -57,10 +48,7 @@ impl Guard {
 
     fn is_ours(&self, host: &str, local: SocketAddr, public: &[String]) -> bool {
         let host = host.to_ascii_lowercase();
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-            .unwrap_or(&host);
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&host);
         if let Ok(address) = bare.parse::<IpAddr>() {
             // An address cannot be rebound. Where we listen to others too, they may reach us by any of them (NAT).
             return address.is_loopback() || address == local.ip() || !local.ip().is_loopback();
@@ -74,18 +62,10 @@ impl Guard {
             return Origin::Own;
         };
         let text = String::from_utf8_lossy(origin.as_bytes()).into_owned();
-        if self
-            .origins
-            .iter()
-            .any(|known| known.trim_end_matches('/').eq_ignore_ascii_case(&text))
-        {
+        if self.origins.iter().any(|known| known.trim_end_matches('/').eq_ignore_ascii_case(&text)) {
             return Origin::Configured(text);
         }
-        if is_own(&text, headers, public) {
-            Origin::Own
-        } else {
-            Origin::Foreign(text)
-        }
+        if is_own(&text, headers, public) { Origin::Own } else { Origin::Foreign(text) }
     }
 }
 
@@ -94,19 +74,13 @@ fn is_own(origin: &str, headers: &HeaderMap, public: &[String]) -> bool {
     let Ok(origin) = url::Url::parse(origin) else {
         return false;
     };
-    let Some(host) = origin
-        .host_str()
-        .filter(|_| matches!(origin.scheme(), "http" | "https"))
-    else {
+    let Some(host) = origin.host_str().filter(|_| matches!(origin.scheme(), "http" | "https")) else {
         return false;
     };
     if public.iter().any(|name| name.eq_ignore_ascii_case(host)) {
         return true;
     }
-    let asked = headers
-        .get(HOST)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse::<Authority>().ok());
+    let asked = headers.get(HOST).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<Authority>().ok());
     asked.is_some_and(|asked| {
         let default = if origin.scheme() == "https" { 443 } else { 80 };
         asked.host().eq_ignore_ascii_case(host)

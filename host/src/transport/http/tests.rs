@@ -29,34 +29,17 @@ async fn raw(server: &Server, request: impl AsRef<[u8]>) -> String {
 
 /// A request without a body; `headers` end with a line break each.
 async fn ask(server: &Server, method: &str, path: &str, headers: &str) -> String {
-    let host = if headers.to_ascii_lowercase().contains("host:") {
-        ""
-    } else {
-        "host: localhost\r\n"
-    };
-    raw(
-        server,
-        format!("{method} {path} HTTP/1.1\r\n{host}connection: close\r\n{headers}\r\n"),
-    )
-    .await
+    let host = if headers.to_ascii_lowercase().contains("host:") { "" } else { "host: localhost\r\n" };
+    raw(server, format!("{method} {path} HTTP/1.1\r\n{host}connection: close\r\n{headers}\r\n")).await
 }
 
 fn status(answer: &str) -> u16 {
-    answer
-        .split(' ')
-        .nth(1)
-        .unwrap_or_else(|| panic!("no status in {answer:?}"))
-        .parse()
-        .unwrap()
+    answer.split(' ').nth(1).unwrap_or_else(|| panic!("no status in {answer:?}")).parse().unwrap()
 }
 
 fn header<'a>(answer: &'a str, name: &str) -> Vec<&'a str> {
     let head = answer.split("\r\n\r\n").next().unwrap();
-    head.lines()
-        .filter_map(|line| line.split_once(": "))
-        .filter(|(n, _)| *n == name)
-        .map(|(_, v)| v)
-        .collect()
+    head.lines().filter_map(|line| line.split_once(": ")).filter(|(n, _)| *n == name).map(|(_, v)| v).collect()
 }
 
 fn body(answer: &str) -> &str {
@@ -69,11 +52,7 @@ fn mirror(fake: &Fake) {
         let request = incoming.request;
         let body = String::from_utf8(request.body).unwrap();
         let said = format!("{} {} {} {body}", incoming.transport, request.method, request.url);
-        Ok(super::super::Response {
-            status: 200,
-            headers: Vec::new(),
-            body: said.into_bytes(),
-        })
+        Ok(super::super::Response { status: 200, headers: Vec::new(), body: said.into_bytes() })
     });
 }
 
@@ -85,8 +64,7 @@ fn http(id: &str, path: &str) -> Vec<super::super::TransportRequest> {
 async fn a_request_goes_to_the_longest_mount_and_path() {
     let fake = Fake::new();
     mirror(&fake);
-    fake.mount("web", "/", [http("page", "/"), http("files", "/files")].concat())
-        .unwrap();
+    fake.mount("web", "/", [http("page", "/"), http("files", "/files")].concat()).unwrap();
     fake.mount("chat", "/chat", http("hook", "/hook")).unwrap();
     let server = server(&fake, |_| {}).await;
     for (path, expected) in [
@@ -126,12 +104,8 @@ async fn a_body_over_the_limit_is_refused_whether_its_length_is_told_or_not() {
     let server = server(&fake, |settings| settings.limits.body = 10).await;
     let told = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 11\r\n\r\n";
     assert_eq!(status(&raw(&server, told).await), 413);
-    let head =
-        "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
-    assert_eq!(
-        status(&raw(&server, format!("{head}b\r\nhello world\r\n0\r\n\r\n")).await),
-        413
-    );
+    let head = "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    assert_eq!(status(&raw(&server, format!("{head}b\r\nhello world\r\n0\r\n\r\n")).await), 413);
     let fits = raw(&server, format!("{head}a\r\nhelloworld\r\n0\r\n\r\n")).await;
     assert_eq!(body(&fits), "page POST / helloworld");
 }
@@ -141,10 +115,7 @@ async fn a_channel_that_takes_too_long_is_a_503() {
     let fake = Fake::new();
     fake.on_request(|_| std::future::pending());
     fake.mount("web", "/", http("page", "/")).unwrap();
-    let server = server(&fake, |settings| {
-        settings.limits.answer_within = Duration::from_millis(20)
-    })
-    .await;
+    let server = server(&fake, |settings| settings.limits.answer_within = Duration::from_millis(20)).await;
     assert_eq!(status(&ask(&server, "GET", "/", "").await), 503);
 }
 
@@ -161,20 +132,14 @@ async fn errors_of_a_channel_are_answers_that_the_sender_tries_again() {
         fake.on_request(move |_| std::future::ready(Err(error.clone())));
         let answer = ask(&server, "GET", "/", "").await;
         assert_eq!(status(&answer), expected);
-        assert!(
-            !answer.contains("trap") && !answer.contains("token"),
-            "inner words stay inside: {answer}"
-        );
+        assert!(!answer.contains("trap") && !answer.contains("token"), "inner words stay inside: {answer}");
     }
 }
 
 #[tokio::test]
 async fn a_slow_head_ends_the_connection() {
     let fake = Fake::new();
-    let server = server(&fake, |settings| {
-        settings.limits.head_within = Duration::from_millis(30)
-    })
-    .await;
+    let server = server(&fake, |settings| settings.limits.head_within = Duration::from_millis(30)).await;
     let mut stream = TcpStream::connect(server.addresses()[0]).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: loc").await.unwrap();
     let mut answer = Vec::new();
@@ -186,10 +151,7 @@ async fn a_slow_head_ends_the_connection() {
 async fn a_slow_body_is_given_up() {
     let fake = Fake::new();
     fake.mount("web", "/", http("page", "/")).unwrap();
-    let server = server(&fake, |settings| {
-        settings.limits.body_within = Duration::from_millis(30)
-    })
-    .await;
+    let server = server(&fake, |settings| settings.limits.body_within = Duration::from_millis(30)).await;
     let half = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\nhel";
     assert_eq!(status(&raw(&server, half).await), 408);
 }
@@ -214,10 +176,7 @@ async fn a_connection_over_the_limit_is_turned_away_until_another_ends() {
     fake.mount("web", "/", http("page", "/")).unwrap();
     let server = server(&fake, |settings| settings.limits.connections = 1).await;
     let mut first = TcpStream::connect(server.addresses()[0]).await.unwrap();
-    first
-        .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        .await
-        .unwrap();
+    first.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut byte = [0];
     first.read_exact(&mut byte).await.unwrap();
     assert_eq!(status(&raw(&server, "").await), 503);
@@ -235,32 +194,13 @@ async fn a_name_that_is_not_ours_is_misdirected_against_dns_rebinding() {
     let fake = Fake::new();
     let mut options = fake.options("/");
     options.public_url = Some("https://bot.example.net/".into());
-    fake.hub
-        .reconfigure("web", fake.receiver.clone(), options, http("page", "/"))
-        .unwrap();
+    fake.hub.reconfigure("web", fake.receiver.clone(), options, http("page", "/")).unwrap();
     let server = server(&fake, |_| {}).await;
-    for known in [
-        "localhost:3210",
-        "LocalHost",
-        "127.0.0.1:1",
-        "[::1]:3210",
-        "chat.example.org",
-        "bot.example.net:443",
-    ] {
-        assert_eq!(
-            status(&ask(&server, "GET", "/", &format!("host: {known}\r\n")).await),
-            200,
-            "{known}"
-        );
+    for known in ["localhost:3210", "LocalHost", "127.0.0.1:1", "[::1]:3210", "chat.example.org", "bot.example.net:443"]
+    {
+        assert_eq!(status(&ask(&server, "GET", "/", &format!("host: {known}\r\n")).await), 200, "{known}");
     }
-    for foreign in [
-        "evil.example",
-        "localhost.evil.example",
-        "192.168.1.7",
-        "127.0.0.1.evil.example",
-        "",
-        "a b",
-    ] {
+    for foreign in ["evil.example", "localhost.evil.example", "192.168.1.7", "127.0.0.1.evil.example", "", "a b"] {
         let answer = ask(&server, "GET", "/", &format!("host: {foreign}\r\n")).await;
         assert_eq!(status(&answer), 421, "{foreign}");
         assert!(answer.contains("config.toml"), "{answer}");
@@ -290,22 +230,10 @@ async fn another_sites_page_may_read_nothing_and_change_nothing() {
         let headers = format!("host: localhost:3210\r\norigin: {origin}\r\n");
         let answer = ask(&server, method, "/", &headers).await;
         assert_eq!(status(&answer), expected, "{method} {origin}");
-        let cors = if origin == "https://other.example.org" {
-            vec![origin]
-        } else {
-            Vec::new()
-        };
-        assert_eq!(
-            header(&answer, "access-control-allow-origin"),
-            cors,
-            "{method} {origin}"
-        );
+        let cors = if origin == "https://other.example.org" { vec![origin] } else { Vec::new() };
+        assert_eq!(header(&answer, "access-control-allow-origin"), cors, "{method} {origin}");
     }
-    assert_eq!(
-        status(&ask(&server, "POST", "/", "").await),
-        200,
-        "a messenger's server sends no origin"
-    );
+    assert_eq!(status(&ask(&server, "POST", "/", "").await), 200, "a messenger's server sends no origin");
 }
 
 #[tokio::test]
@@ -314,27 +242,12 @@ async fn a_preflight_is_answered_for_configured_origins_only() {
     fake.mount("web", "/", http("page", "/")).unwrap();
     let server = server(&fake, |_| {}).await;
     let asks = "access-control-request-method: PUT\r\naccess-control-request-headers: x-a\r\n";
-    let good = ask(
-        &server,
-        "OPTIONS",
-        "/",
-        &format!("origin: https://other.example.org\r\n{asks}"),
-    )
-    .await;
+    let good = ask(&server, "OPTIONS", "/", &format!("origin: https://other.example.org\r\n{asks}")).await;
     assert_eq!(status(&good), 204);
-    assert_eq!(
-        header(&good, "access-control-allow-origin"),
-        ["https://other.example.org"]
-    );
+    assert_eq!(header(&good, "access-control-allow-origin"), ["https://other.example.org"]);
     assert_eq!(header(&good, "access-control-allow-methods"), ["PUT"]);
     assert_eq!(header(&good, "access-control-allow-headers"), ["x-a"]);
-    let bad = ask(
-        &server,
-        "OPTIONS",
-        "/",
-        &format!("origin: https://evil.example\r\n{asks}"),
-    )
-    .await;
+    let bad = ask(&server, "OPTIONS", "/", &format!("origin: https://evil.example\r\n{asks}")).await;
     assert_eq!(status(&bad), 403);
     assert_eq!(header(&bad, "access-control-allow-origin"), [""; 0]);
 }
@@ -352,14 +265,8 @@ async fn every_answer_has_the_hosts_headers_and_keeps_the_channels_policy() {
             ("set-cookie", "a=1"),
             ("set-cookie", "b=2"),
         ];
-        let headers = headers
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec();
-        Ok(super::super::Response {
-            status: 201,
-            headers,
-            body: b"page".to_vec(),
-        })
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        Ok(super::super::Response { status: 201, headers, body: b"page".to_vec() })
     });
     fake.mount("web", "/", http("page", "/")).unwrap();
     let server = server(&fake, |_| {}).await;
@@ -372,10 +279,7 @@ async fn every_answer_has_the_hosts_headers_and_keeps_the_channels_policy() {
         ("x-content-type-options", vec!["nosniff"]),
         ("referrer-policy", vec!["no-referrer"]),
         ("x-frame-options", vec!["DENY"]),
-        (
-            "content-security-policy",
-            vec!["default-src 'self'", "frame-ancestors 'none'"],
-        ),
+        ("content-security-policy", vec!["default-src 'self'", "frame-ancestors 'none'"]),
         ("access-control-allow-origin", vec![]),
         ("set-cookie", vec!["a=1", "b=2"]),
     ] {
@@ -392,19 +296,10 @@ async fn an_answer_that_cannot_be_sent_is_a_500_and_injects_nothing() {
     let fake = Fake::new();
     fake.mount("web", "/", http("page", "/")).unwrap();
     let server = server(&fake, |_| {}).await;
-    for (code, name, value) in [
-        (42, "x", "y"),
-        (101, "x", "y"),
-        (200, "a b", "y"),
-        (200, "x", "a\r\nevil: 1"),
-    ] {
+    for (code, name, value) in [(42, "x", "y"), (101, "x", "y"), (200, "a b", "y"), (200, "x", "a\r\nevil: 1")] {
         fake.on_request(move |_| async move {
             let headers = vec![(name.to_owned(), value.to_owned())];
-            Ok(super::super::Response {
-                status: code,
-                headers,
-                body: Vec::new(),
-            })
+            Ok(super::super::Response { status: code, headers, body: Vec::new() })
         });
         let answer = ask(&server, "GET", "/", "").await;
         assert_eq!(status(&answer), 500, "{code} {name}");
@@ -423,15 +318,13 @@ async fn a_taken_port_is_named_with_what_to_do() {
         cors_origins: Vec::new(),
         limits: HttpLimits::default(),
     };
-    let Err(error) = Server::bind(settings, Arc::clone(&fake.hub)).await else {
-        panic!("bound twice")
-    };
+    let Err(error) = Server::bind(settings, Arc::clone(&fake.hub)).await else { panic!("bound twice") };
     let port = taken.port();
     assert_eq!(
         error.to_string(),
         format!(
             "port {port} on 127.0.0.1 is taken by another program: stop it, or choose another port with \
-             `listen = [\"127.0.0.1:PORT\"]` under `[http]` in config.toml"
+             `listen = \"127.0.0.1:PORT\"` under `[server]` in config.toml, or `--listen`"
         )
     );
 }
@@ -447,11 +340,7 @@ async fn shutdown_finishes_the_request_that_runs_and_takes_no_more() {
         async move {
             begun.send(()).unwrap();
             let _permit = waits.acquire().await.unwrap();
-            Ok(super::super::Response {
-                status: 200,
-                headers: Vec::new(),
-                body: b"finished".to_vec(),
-            })
+            Ok(super::super::Response { status: 200, headers: Vec::new(), body: b"finished".to_vec() })
         }
     });
     fake.mount("web", "/", http("page", "/")).unwrap();
@@ -474,18 +363,13 @@ async fn a_websocket_path_is_not_a_page_and_a_page_is_not_a_websocket() {
     fake.mount(
         "web",
         "/",
-        [
-            setup("socket", TransportKind::Websocket("/socket".into())),
-            http("page", "/page"),
-        ]
-        .concat(),
+        [setup("socket", TransportKind::Websocket("/socket".into())), http("page", "/page")].concat(),
     )
     .unwrap();
     let server = server(&fake, |_| {}).await;
     assert_eq!(status(&ask(&server, "GET", "/socket", "").await), 426);
     let upgrade = "connection: upgrade\r\nupgrade: websocket\r\n";
-    let keyed =
-        format!("{upgrade}sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
+    let keyed = format!("{upgrade}sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
     assert_eq!(status(&ask(&server, "GET", "/page", &keyed).await), 404);
     assert_eq!(status(&ask(&server, "GET", "/socket", upgrade).await), 400);
     let foreign = format!("{keyed}origin: https://evil.example\r\n");

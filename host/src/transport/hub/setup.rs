@@ -21,14 +21,10 @@ pub enum SetupError {
     #[error("transport `{0}`: {1}")]
     Invalid(String, String),
     /// Another one has it.
-    #[error(
-        "transport `{0}`: {1} is already taken by `{2}`; give one of them another `mount` in config.toml"
-    )]
+    #[error("transport `{0}`: {1} is already taken by `{2}`; give one of them another `mount` in config.toml")]
     PathTaken(String, String, String),
     /// There is one standard input only.
-    #[error(
-        "transport `{0}`: the console is already used by `{1}`; switch one of the two off in config.toml"
-    )]
+    #[error("transport `{0}`: the console is already used by `{1}`; switch one of the two off in config.toml")]
     ConsoleTaken(String, String),
 }
 
@@ -62,14 +58,10 @@ pub(super) fn check(
             TransportKind::Console => {
                 consoles += 1;
                 let others = instances.values().filter(|other| other.name != name);
-                let taken = others.into_iter().find(|other| {
-                    lock(&other.transports)
-                        .iter()
-                        .any(|had| matches!(had.kind, TransportKind::Console))
-                });
-                let taken = taken
-                    .map(|other| other.name.clone())
-                    .or_else(|| (consoles > 1).then(|| name.to_owned()));
+                let taken = others
+                    .into_iter()
+                    .find(|other| lock(&other.transports).iter().any(|had| matches!(had.kind, TransportKind::Console)));
+                let taken = taken.map(|other| other.name.clone()).or_else(|| (consoles > 1).then(|| name.to_owned()));
                 if let Some(by) = taken {
                     return Err(SetupError::ConsoleTaken(id.to_owned(), by));
                 }
@@ -80,9 +72,7 @@ pub(super) fn check(
             let others = instances.values().filter(|other| other.name != name);
             let taken = others.into_iter().find(|other| {
                 let mount = &other.options().mount;
-                lock(&other.transports)
-                    .iter()
-                    .any(|had| address(mount, &had.kind).as_ref() == Some(&full))
+                lock(&other.transports).iter().any(|had| address(mount, &had.kind).as_ref() == Some(&full))
             });
             let by = taken.map(|other| other.name.clone());
             if let Some(by) = by.or_else(|| paths.contains(&full).then(|| name.to_owned())) {
@@ -115,6 +105,5 @@ pub(super) fn trimmed(path: &str) -> &str {
 
 /// `path` is `prefix` or lies under it.
 pub(super) fn under(prefix: &str, path: &str) -> bool {
-    path.strip_prefix(prefix)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

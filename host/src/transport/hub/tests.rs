@@ -17,14 +17,8 @@ fn refused(fake: &Fake, transports: Vec<TransportRequest>) -> String {
 #[tokio::test]
 async fn a_setup_that_cannot_be_opened_is_refused_with_what_is_wrong() {
     let fake = Fake::new();
-    let other = Extension {
-        kind: "acme:pigeon".into(),
-        data: "{}".into(),
-    };
-    let process = Process {
-        command: Vec::new(),
-        env: Vec::new(),
-    };
+    let other = Extension { kind: "acme:pigeon".into(), data: "{}".into() };
+    let process = Process { command: Vec::new(), env: Vec::new() };
     for (transports, expected) in [
         (
             setup("q", TransportKind::Quic((443, "h3".into()))),
@@ -34,28 +28,15 @@ async fn a_setup_that_cannot_be_opened_is_refused_with_what_is_wrong() {
             setup("p", TransportKind::Other(other)),
             "transport `p` is of a kind that this host does not have: acme:pigeon",
         ),
-        (
-            [http("a", "/"), http("a", "/b")].concat(),
-            "two transports are called `a`",
-        ),
-        (
-            http("a", "hook"),
-            "transport `a`: its path does not begin with a slash",
-        ),
-        (
-            setup("b", TransportKind::Process(process)),
-            "transport `b`: it has no command",
-        ),
+        ([http("a", "/"), http("a", "/b")].concat(), "two transports are called `a`"),
+        (http("a", "hook"), "transport `a`: its path does not begin with a slash"),
+        (setup("b", TransportKind::Process(process)), "transport `b`: it has no command"),
         (
             [http("a", "/x"), http("b", "/x/")].concat(),
             "transport `b`: /bot/x is already taken by `bot`; give one of them another `mount` in config.toml",
         ),
         (
-            [
-                setup("a", TransportKind::Console),
-                setup("b", TransportKind::Console),
-            ]
-            .concat(),
+            [setup("a", TransportKind::Console), setup("b", TransportKind::Console)].concat(),
             "transport `b`: the console is already used by `bot`; switch one of the two off in config.toml",
         ),
     ] {
@@ -77,52 +58,26 @@ async fn a_refused_setup_leaves_the_instance_as_it_was() {
 #[tokio::test]
 async fn paths_and_the_console_belong_to_one_instance_at_a_time() {
     let fake = Fake::new();
-    fake.mount(
-        "first",
-        "/",
-        [http("page", "/"), setup("tty", TransportKind::Console)].concat(),
-    )
-    .unwrap();
+    fake.mount("first", "/", [http("page", "/"), setup("tty", TransportKind::Console)].concat()).unwrap();
     let page = fake.mount("second", "/", http("start", "/")).unwrap_err();
-    assert_eq!(
-        page,
-        SetupError::PathTaken("start".into(), "/".into(), "first".into())
-    );
-    let console = fake
-        .mount("second", "/second", setup("tty", TransportKind::Console))
-        .unwrap_err();
+    assert_eq!(page, SetupError::PathTaken("start".into(), "/".into(), "first".into()));
+    let console = fake.mount("second", "/second", setup("tty", TransportKind::Console)).unwrap_err();
     assert_eq!(console, SetupError::ConsoleTaken("tty".into(), "first".into()));
     // A websocket and pages may share a path, and what is given up is free.
-    fake.mount(
-        "second",
-        "/",
-        setup("socket", TransportKind::Websocket("/".into())),
-    )
-    .unwrap();
+    fake.mount("second", "/", setup("socket", TransportKind::Websocket("/".into()))).unwrap();
     fake.hub.close_instance("first").await;
-    fake.mount(
-        "second",
-        "/",
-        [http("start", "/"), setup("tty", TransportKind::Console)].concat(),
-    )
-    .unwrap();
+    fake.mount("second", "/", [http("start", "/"), setup("tty", TransportKind::Console)].concat()).unwrap();
 }
 
 #[tokio::test]
 async fn a_public_address_is_known_where_it_was_configured() {
     let fake = Fake::new();
-    let transports = [
-        http("hook", "/hook"),
-        http("root", "/"),
-        setup("socket", TransportKind::Websocket("/s".into())),
-    ]
-    .concat();
+    let transports =
+        [http("hook", "/hook"), http("root", "/"), setup("socket", TransportKind::Websocket("/s".into()))].concat();
     fake.configure("plain", transports.clone()).unwrap();
     let mut options = fake.options("/bot");
     options.public_url = Some("https://bot.example.org/in/".into());
-    fake.hub
-        .reconfigure("bot", fake.receiver.clone(), options, transports)
-        .unwrap();
+    fake.hub.reconfigure("bot", fake.receiver.clone(), options, transports).unwrap();
     let url = |instance, transport| fake.hub.public_url(instance, transport);
     assert_eq!(url("bot", "hook"), Some("https://bot.example.org/in/hook".into()));
     assert_eq!(url("bot", "root"), Some("https://bot.example.org/in".into()));
@@ -139,10 +94,7 @@ async fn the_status_is_readable_by_scripts() {
     let mut status = fake.hub.status().remove(0);
     assert_eq!(status.state, State::Listening);
     status.since = 5;
-    status.state = State::BackingOff {
-        reason: "no network".into(),
-        until: 6,
-    };
+    status.state = State::BackingOff { reason: "no network".into(), until: 6 };
     let expected = serde_json::json!({
         "instance": "bot", "transport": "hook", "kind": "http", "state": "backing-off", "reason": "no network",
         "until": 6, "since": 5, "progress": null, "connections": 0,
@@ -155,16 +107,8 @@ async fn effects_for_what_is_gone_do_nothing() {
     let fake = Fake::new();
     fake.configure("bot", http("hook", "/hook")).unwrap();
     let frame = || crate::transport::Frame::Text("x".into());
-    let alarm = Effect::Alarm {
-        name: "a".into(),
-        after_ms: 100,
-        on: Some(9),
-    };
-    let close = Effect::Close {
-        id: 9,
-        code: 1000,
-        reason: String::new(),
-    };
+    let alarm = Effect::Alarm { name: "a".into(), after_ms: 100, on: Some(9) };
+    let close = Effect::Close { id: 9, code: 1000, reason: String::new() };
     let effects = vec![
         Effect::Send(Target::One(9), frame()),
         Effect::Send(Target::Tagged("t".into()), frame()),

@@ -4,15 +4,8 @@ use crate::transport::fake::{Attempt, Fake, Seen, setup};
 use crate::transport::{DialError, Event, EventOutcome, ReceiverError, Response, State, TransportKind};
 
 fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Attempt {
-    let headers = headers
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
-    Attempt::Answer(Response {
-        status,
-        headers,
-        body: body.into(),
-    })
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Attempt::Answer(Response { status, headers, body: body.into() })
 }
 
 fn unavailable() -> Attempt {
@@ -23,8 +16,7 @@ fn unavailable() -> Attempt {
 async fn attempts(fake: &Fake, interval: u32, script: Vec<Attempt>) -> Vec<u64> {
     let count = script.len();
     fake.attempts(script);
-    fake.configure("bot", setup("updates", TransportKind::Poll(interval)))
-        .unwrap();
+    fake.configure("bot", setup("updates", TransportKind::Poll(interval))).unwrap();
     fake.until(|_| fake.asked().len() > count).await;
     fake.asked()
 }
@@ -32,11 +24,7 @@ async fn attempts(fake: &Fake, interval: u32, script: Vec<Attempt>) -> Vec<u64> 
 #[tokio::test(start_paused = true)]
 async fn answers_are_events_and_come_at_least_an_interval_apart() {
     let fake = Fake::new();
-    let script = vec![
-        answer(200, &[], "a"),
-        answer(204, &[], "b"),
-        answer(200, &[], "c"),
-    ];
+    let script = vec![answer(200, &[], "a"), answer(204, &[], "b"), answer(200, &[], "c")];
     assert_eq!(attempts(&fake, 1500, script).await, [0, 1500, 3000, 4500]);
     assert_eq!(fake.seen().await, Seen::answer("updates", 200, "a"));
     assert_eq!(fake.seen().await, Seen::answer("updates", 204, "b"));
@@ -57,28 +45,15 @@ async fn a_server_that_answers_at_once_is_not_hammered() {
 #[tokio::test(start_paused = true)]
 async fn failures_wait_longer_and_longer_until_one_succeeds() {
     let fake = Fake::new();
-    let script = vec![
-        unavailable(),
-        unavailable(),
-        unavailable(),
-        answer(200, &[], ""),
-        unavailable(),
-    ];
+    let script = vec![unavailable(), unavailable(), unavailable(), answer(200, &[], ""), unavailable()];
     // 1, 2, 4 s; the interval after success; 1 s again.
-    assert_eq!(
-        attempts(&fake, 500, script).await,
-        [0, 1000, 3000, 7000, 7500, 8500]
-    );
+    assert_eq!(attempts(&fake, 500, script).await, [0, 1000, 3000, 7000, 7500, 8500]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_429_is_delivered_and_its_retry_after_is_kept() {
     let fake = Fake::new();
-    let script = vec![
-        answer(429, &[("retry-after", "7")], "slow down"),
-        answer(503, &[], ""),
-        answer(200, &[], ""),
-    ];
+    let script = vec![answer(429, &[("retry-after", "7")], "slow down"), answer(503, &[], ""), answer(200, &[], "")];
     assert_eq!(attempts(&fake, 100, script).await, [0, 7000, 8000, 8100]);
     assert_eq!(fake.seen().await, Seen::answer("updates", 429, "slow down"));
 }
@@ -111,24 +86,18 @@ async fn a_missing_credential_stops_the_poll_until_it_is_woken() {
     let denied = || Attempt::Denied(ReceiverError::AuthRequired("no token".into()));
     fake.attempts(vec![denied(), answer(401, &[], "")]);
     fake.on_event(|_, event| match event {
-        Event::Answer(answer) if answer.response.status == 401 => {
-            EventOutcome::AuthRequired("it was refused".into())
-        }
+        Event::Answer(answer) if answer.response.status == 401 => EventOutcome::AuthRequired("it was refused".into()),
         _ => EventOutcome::Taken,
     });
-    let parked = |reason: &str| State::AuthRequired {
-        reason: reason.into(),
-    };
+    let parked = |reason: &str| State::AuthRequired { reason: reason.into() };
     let transports = setup("updates", TransportKind::Poll(100));
     fake.configure("bot", transports.clone()).unwrap();
-    fake.until(|hub| hub.status()[0].state == parked("no token"))
-        .await;
+    fake.until(|hub| hub.status()[0].state == parked("no token")).await;
     tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
     assert_eq!(fake.asked().len(), 1);
 
     fake.hub.wake("bot");
-    fake.until(|hub| hub.status()[0].state == parked("it was refused"))
-        .await;
+    fake.until(|hub| hub.status()[0].state == parked("it was refused")).await;
     assert_eq!(fake.asked().len(), 2);
 
     fake.configure("bot", transports).unwrap();
@@ -138,11 +107,8 @@ async fn a_missing_credential_stops_the_poll_until_it_is_woken() {
 #[tokio::test(start_paused = true)]
 async fn the_status_says_what_went_wrong_and_when_it_is_tried_again() {
     let fake = Fake::new();
-    fake.attempts(vec![Attempt::Fails(DialError::AccessDenied(
-        "allow api.example.org".into(),
-    ))]);
-    fake.configure("bot", setup("updates", TransportKind::Poll(100)))
-        .unwrap();
+    fake.attempts(vec![Attempt::Fails(DialError::AccessDenied("allow api.example.org".into()))]);
+    fake.configure("bot", setup("updates", TransportKind::Poll(100))).unwrap();
     fake.until(|hub| {
         let status = hub.status().remove(0);
         matches!(status.state, State::BackingOff { reason, until }
@@ -155,8 +121,7 @@ async fn the_status_says_what_went_wrong_and_when_it_is_tried_again() {
 async fn a_poll_ends_with_its_transport() {
     let fake = Fake::new();
     fake.attempts((0..1000).map(|_| answer(200, &[], "")).collect());
-    fake.configure("bot", setup("updates", TransportKind::Poll(1000)))
-        .unwrap();
+    fake.configure("bot", setup("updates", TransportKind::Poll(1000))).unwrap();
     fake.until(|_| fake.asked().len() == 2).await;
     fake.configure("bot", Vec::new()).unwrap();
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;

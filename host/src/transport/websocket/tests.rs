@@ -34,10 +34,7 @@ fn socket() -> Vec<TransportRequest> {
 }
 
 async fn connect(address: SocketAddr, query: &str) -> Client {
-    connect_async(format!("ws://{address}/web/socket{query}"))
-        .await
-        .unwrap()
-        .0
+    connect_async(format!("ws://{address}/web/socket{query}")).await.unwrap().0
 }
 
 async fn say(client: &mut Client, text: &str) {
@@ -73,10 +70,7 @@ async fn bare(address: SocketAddr) -> TcpStream {
     }
     let head = String::from_utf8(head).unwrap();
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    assert!(
-        head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-        "the answer to the key of RFC 6455: {head}"
-    );
+    assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "the answer to the key of RFC 6455: {head}");
     stream
 }
 
@@ -96,25 +90,13 @@ async fn frames_come_in_order_and_go_back_and_the_end_is_told() {
     }
     client.send(Message::binary(vec![0, 255])).await.unwrap();
     assert_eq!(hear(&mut client).await, Message::binary(vec![0, 255]));
-    assert_eq!(
-        fake.seen().await,
-        Seen::Binary {
-            transport: "socket".into(),
-            bytes: vec![0, 255]
-        }
-    );
-    let frame = CloseFrame {
-        code: CloseCode::from(4001),
-        reason: "enough".into(),
-    };
+    assert_eq!(fake.seen().await, Seen::Binary { transport: "socket".into(), bytes: vec![0, 255] });
+    let frame = CloseFrame { code: CloseCode::from(4001), reason: "enough".into() };
     client.close(Some(frame)).await.unwrap();
     assert_eq!(fake.seen().await, Seen::closed("socket", 4001, "enough"));
     assert!(!fake.hub.is_open("web", fake.last()));
     let counts = fake.hub.counts();
-    assert_eq!(
-        (counts.opened, counts.open, counts.frames_in, counts.frames_out),
-        (1, 0, 101, 101)
-    );
+    assert_eq!((counts.opened, counts.open, counts.frames_in, counts.frames_out), (1, 0, 101, 101));
 }
 
 #[tokio::test]
@@ -129,21 +111,13 @@ async fn the_opened_event_has_the_peer_and_the_headers() {
     });
     fake.configure("web", socket()).unwrap();
     let server = server(&fake.hub).await;
-    let mut request = format!("ws://{}/web/socket", server.addresses()[0])
-        .into_client_request()
-        .unwrap();
-    request
-        .headers_mut()
-        .insert("Sec-WebSocket-Protocol", "chat".parse().unwrap());
+    let mut request = format!("ws://{}/web/socket", server.addresses()[0]).into_client_request().unwrap();
+    request.headers_mut().insert("Sec-WebSocket-Protocol", "chat".parse().unwrap());
     request.headers_mut().insert("cookie", "token=1".parse().unwrap());
     // The client refuses an answer without its protocol; what the server was told is what counts here.
     let _ = connect_async(request).await;
     let opened = opened.recv().await.unwrap();
-    assert!(
-        opened.headers.contains(&("cookie".into(), "token=1".into())),
-        "{:?}",
-        opened.headers
-    );
+    assert!(opened.headers.contains(&("cookie".into(), "token=1".into())), "{:?}", opened.headers);
     assert!(opened.peer.unwrap().starts_with("127.0.0.1:"));
 }
 
@@ -164,9 +138,7 @@ async fn parallel_connections_each_keep_their_order() {
                 for _ in 0..50 {
                     heard.push(hear(&mut client).await);
                 }
-                let sent: Vec<_> = (0..50)
-                    .map(|number| Message::text(format!("{name}.{number}")))
-                    .collect();
+                let sent: Vec<_> = (0..50).map(|number| Message::text(format!("{name}.{number}"))).collect();
                 assert_eq!(heard, sent);
             })
         })
@@ -190,20 +162,12 @@ async fn a_channel_that_is_busy_holds_its_peer_back_and_not_others() {
     // Another connection gets through to its own first event meanwhile.
     let _other = connect(server.addresses()[0], "?other").await;
     fake.until(|hub| hub.counts().open == 2).await;
-    assert_eq!(
-        fake.hub.counts().frames_in,
-        1,
-        "the second frame waits in the socket"
-    );
+    assert_eq!(fake.hub.counts().frames_in, 1, "the second frame waits in the socket");
     fake.nothing_seen().await;
     fake.receiver.gate.add_permits(3);
     let mut seen = [fake.seen().await, fake.seen().await, fake.seen().await];
     seen.sort_by_key(|seen| format!("{seen:?}"));
-    let expected = [
-        Seen::opened("socket", "/socket?other"),
-        Seen::text("socket", "one"),
-        Seen::text("socket", "two"),
-    ];
+    let expected = [Seen::opened("socket", "/socket?other"), Seen::text("socket", "one"), Seen::text("socket", "two")];
     assert_eq!(seen, expected);
 }
 
@@ -216,19 +180,10 @@ async fn frames_of_ten_mib_pass_and_larger_ones_close_the_connection() {
     assert_eq!(fake.seen().await, Seen::opened("socket", "/socket"));
     let whole = vec![7; FRAME_MAX];
     client.send(Message::binary(whole.clone())).await.unwrap();
-    assert_eq!(
-        fake.seen().await,
-        Seen::Binary {
-            transport: "socket".into(),
-            bytes: whole
-        }
-    );
+    assert_eq!(fake.seen().await, Seen::Binary { transport: "socket".into(), bytes: whole });
     // The server stops reading in the middle of it.
     let _ = client.send(Message::binary(vec![7; FRAME_MAX + 1])).await;
-    assert_eq!(
-        fake.seen().await,
-        Seen::closed("socket", 1009, "a frame has at most 10485760 bytes")
-    );
+    assert_eq!(fake.seen().await, Seen::closed("socket", 1009, "a frame has at most 10485760 bytes"));
 }
 
 #[tokio::test]
@@ -241,17 +196,13 @@ async fn garbage_closes_only_its_own_connection() {
     let masked_text_that_is_not_utf8 = [0x81, 0x82, 0, 0, 0, 0, 0xc3, 0x28];
     let not_masked = [0x81, 0x01, b'x'];
     let reserved_opcode = [0x83, 0x80, 0, 0, 0, 0];
-    for (bytes, code) in [
-        (&masked_text_that_is_not_utf8[..], 1007),
-        (&not_masked[..], 1002),
-        (&reserved_opcode[..], 1002),
-    ] {
+    for (bytes, code) in
+        [(&masked_text_that_is_not_utf8[..], 1007), (&not_masked[..], 1002), (&reserved_opcode[..], 1002)]
+    {
         let mut stream = bare(server.addresses()[0]).await;
         assert_eq!(fake.seen().await, Seen::opened("socket", "/socket"));
         stream.write_all(bytes).await.unwrap();
-        let Seen::Closed { code: told, .. } = fake.seen().await else {
-            panic!("not closed")
-        };
+        let Seen::Closed { code: told, .. } = fake.seen().await else { panic!("not closed") };
         assert_eq!(told, code);
         let mut frame = Vec::new();
         stream.read_to_end(&mut frame).await.unwrap();
@@ -270,9 +221,7 @@ async fn a_peer_that_vanishes_is_closed_with_1006() {
     let stream = bare(server.addresses()[0]).await;
     assert_eq!(fake.seen().await, Seen::opened("socket", "/socket"));
     drop(stream);
-    let Seen::Closed { code, .. } = fake.seen().await else {
-        panic!("not closed")
-    };
+    let Seen::Closed { code, .. } = fake.seen().await else { panic!("not closed") };
     assert_eq!(code, 1006);
 }
 
@@ -283,10 +232,7 @@ async fn tags_come_with_events_and_can_be_sent_to() {
         if let Event::Frame((source, Frame::Text(text))) = event {
             let effects = match text.split_once(' ') {
                 Some(("tag", tag)) => vec![Effect::Tag(source.connection, vec![tag.into(), "all".into()])],
-                Some(("to", tag)) => vec![Effect::Send(
-                    Target::Tagged(tag.into()),
-                    Frame::Text("hello".into()),
-                )],
+                Some(("to", tag)) => vec![Effect::Send(Target::Tagged(tag.into()), Frame::Text("hello".into()))],
                 _ => Vec::new(),
             };
             hub.apply("web", effects);
@@ -312,14 +258,7 @@ async fn tags_come_with_events_and_can_be_sent_to() {
     assert_eq!(hear(&mut ann).await, Message::text("hello"));
     assert_eq!(hear(&mut bob).await, Message::text("hello"));
     let tags = vec!["ann".to_owned(), "all".to_owned()];
-    assert_eq!(
-        fake.seen().await,
-        Seen::Text {
-            transport: "socket".into(),
-            text: "to bob".into(),
-            tags
-        }
-    );
+    assert_eq!(fake.seen().await, Seen::Text { transport: "socket".into(), text: "to bob".into(), tags });
 
     say(&mut bob, "to nobody").await;
     drop(bob);
@@ -334,15 +273,8 @@ async fn a_close_comes_after_what_was_queued_and_nothing_after_it() {
         if let Event::Frame((source, _)) = event {
             let id = source.connection;
             let text = |text: &str| Effect::Send(Target::One(id), Frame::Text(text.into()));
-            let close = Effect::Close {
-                id,
-                code: 4003,
-                reason: "wrong token, try again ".repeat(20),
-            };
-            hub.apply(
-                "web",
-                vec![text("first"), text("second"), close, text("too late")],
-            );
+            let close = Effect::Close { id, code: 4003, reason: "wrong token, try again ".repeat(20) };
+            hub.apply("web", vec![text("first"), text("second"), close, text("too late")]);
             assert!(!hub.is_open("web", id));
         }
         EventOutcome::Taken
@@ -362,14 +294,7 @@ async fn a_code_that_must_not_be_sent_becomes_a_normal_close() {
     let fake = Fake::new();
     fake.on_event(|hub, event| {
         if let Event::Frame((source, _)) = event {
-            hub.apply(
-                "web",
-                vec![Effect::Close {
-                    id: source.connection,
-                    code: 1006,
-                    reason: String::new(),
-                }],
-            );
+            hub.apply("web", vec![Effect::Close { id: source.connection, code: 1006, reason: String::new() }]);
         }
         EventOutcome::Taken
     });
@@ -393,19 +318,14 @@ async fn a_peer_that_does_not_read_is_closed_when_its_queue_is_full() {
     let mut sent = 0;
     while fake.hub.is_open("web", id) {
         assert!(sent < 20 * (QUEUE_MAX >> 20), "the queue never closes");
-        fake.hub
-            .apply("web", vec![Effect::Send(Target::One(id), megabyte.clone())]);
+        fake.hub.apply("web", vec![Effect::Send(Target::One(id), megabyte.clone())]);
         sent += 1;
         tokio::task::yield_now().await;
     }
     assert!(sent >= QUEUE_MAX >> 20, "closed after {sent} MiB");
     assert_eq!(
         fake.seen().await,
-        Seen::closed(
-            "socket",
-            1013,
-            "too much is waiting to be read; come back and catch up"
-        )
+        Seen::closed("socket", 1013, "too much is waiting to be read; come back and catch up")
     );
     assert_eq!(fake.hub.counts().overflowed, 1);
     drop(silent);
@@ -443,27 +363,17 @@ async fn sockets_stay_open_when_the_component_is_replaced_and_close_when_the_tra
         EventOutcome::Taken
     });
     let with_page = [socket(), setup("page", TransportKind::Http("/".into()))].concat();
-    fake.hub
-        .reconfigure("web", newer.receiver.clone(), fake.options("/web"), with_page)
-        .unwrap();
+    fake.hub.reconfigure("web", newer.receiver.clone(), fake.options("/web"), with_page).unwrap();
     say(&mut client, "who are you").await;
     assert_eq!(hear(&mut client).await, Message::text("new"));
 
     let page = setup("page", TransportKind::Http("/".into()));
-    fake.hub
-        .reconfigure("web", newer.receiver.clone(), fake.options("/web"), page)
-        .unwrap();
-    assert_eq!(
-        closed_with(hear(&mut client).await),
-        (1012, "the channel was closed or replaced".into())
-    );
+    fake.hub.reconfigure("web", newer.receiver.clone(), fake.options("/web"), page).unwrap();
+    assert_eq!(closed_with(hear(&mut client).await), (1012, "the channel was closed or replaced".into()));
     let seen = [newer.seen().await, newer.seen().await];
     assert_eq!(
         seen,
-        [
-            Seen::text("socket", "who are you"),
-            Seen::closed("socket", 1012, "the channel was closed or replaced")
-        ]
+        [Seen::text("socket", "who are you"), Seen::closed("socket", 1012, "the channel was closed or replaced")]
     );
 }
 
@@ -517,8 +427,7 @@ async fn piped(fake: &Fake) -> DuplexStream {
 }
 
 fn sign_in(fake: &Fake) {
-    fake.hub
-        .apply("web", vec![Effect::Tag(fake.last(), vec!["signed in".into()])]);
+    fake.hub.apply("web", vec![Effect::Tag(fake.last(), vec!["signed in".into()])]);
 }
 
 async fn client_of(stream: DuplexStream) -> WebSocketStream<DuplexStream> {
@@ -530,15 +439,9 @@ async fn a_connection_that_does_not_sign_in_is_closed_after_30_s() {
     let fake = Fake::new();
     let started = Instant::now();
     let mut client = client_of(piped(&fake).await).await;
-    assert_eq!(
-        closed_with(hear(&mut client).await),
-        (4408, "no sign-in within 30 s".into())
-    );
+    assert_eq!(closed_with(hear(&mut client).await), (4408, "no sign-in within 30 s".into()));
     assert_eq!(started.elapsed().as_secs(), 30);
-    assert_eq!(
-        fake.seen().await,
-        Seen::closed("socket", 4408, "no sign-in within 30 s")
-    );
+    assert_eq!(fake.seen().await, Seen::closed("socket", 4408, "no sign-in within 30 s"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -546,12 +449,7 @@ async fn a_peer_that_answers_pings_stays() {
     let fake = Fake::echoing();
     let mut client = client_of(piped(&fake).await).await;
     sign_in(&fake);
-    assert!(
-        timeout(Duration::from_secs(600), hear(&mut client))
-            .await
-            .is_err(),
-        "nothing but pings"
-    );
+    assert!(timeout(Duration::from_secs(600), hear(&mut client)).await.is_err(), "nothing but pings");
     client.send(Message::text("still here")).await.unwrap();
     assert_eq!(hear(&mut client).await, Message::text("still here"));
 }
@@ -562,16 +460,9 @@ async fn a_peer_that_answers_nothing_is_closed_after_60_s() {
     let started = Instant::now();
     let mute = piped(&fake).await;
     sign_in(&fake);
-    assert_eq!(
-        fake.seen().await,
-        Seen::closed("socket", 1001, "nothing was heard for 60 s")
-    );
+    assert_eq!(fake.seen().await, Seen::closed("socket", 1001, "nothing was heard for 60 s"));
     // The peer had 2 s more to answer the close, and again 2 s for the end of the stream.
-    assert!(
-        (60..=64).contains(&started.elapsed().as_secs()),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!((60..=64).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
     drop(mute);
 }
 
@@ -582,11 +473,7 @@ async fn time_that_the_channel_takes_does_not_count_as_the_peers_silence() {
     sign_in(&fake);
     fake.shut_gate();
     client.send(Message::text("slow")).await.unwrap();
-    assert!(
-        timeout(Duration::from_secs(300), hear(&mut client))
-            .await
-            .is_err()
-    );
+    assert!(timeout(Duration::from_secs(300), hear(&mut client)).await.is_err());
     fake.receiver.gate.add_permits(100);
     assert_eq!(hear(&mut client).await, Message::text("slow"));
 }
@@ -596,11 +483,7 @@ async fn alarms_of_a_connection_come_in_its_order_and_end_with_it() {
     let fake = Fake::new();
     let mut client = client_of(piped(&fake).await).await;
     sign_in(&fake);
-    let alarm = |name: &str, after_ms, on| Effect::Alarm {
-        name: name.into(),
-        after_ms,
-        on,
-    };
+    let alarm = |name: &str, after_ms, on| Effect::Alarm { name: name.into(), after_ms, on };
     let id = fake.last();
     fake.hub.apply(
         "web",
@@ -611,26 +494,11 @@ async fn alarms_of_a_connection_come_in_its_order_and_end_with_it() {
             alarm("of nobody", 100, Some(id + 1)),
         ],
     );
-    assert_eq!(
-        fake.seen().await,
-        Seen::Alarm {
-            name: "soon".into(),
-            on_connection: true
-        }
-    );
+    assert_eq!(fake.seen().await, Seen::Alarm { name: "soon".into(), on_connection: true });
     client.close(None).await.unwrap();
-    let Seen::Closed { code: 1000, .. } = fake.seen().await else {
-        panic!("not closed")
-    };
-    assert_eq!(
-        fake.seen().await,
-        Seen::Alarm {
-            name: "instance".into(),
-            on_connection: false
-        }
-    );
-    fake.hub
-        .apply("web", vec![alarm("of a closed instance", 1_000, None)]);
+    let Seen::Closed { code: 1000, .. } = fake.seen().await else { panic!("not closed") };
+    assert_eq!(fake.seen().await, Seen::Alarm { name: "instance".into(), on_connection: false });
+    fake.hub.apply("web", vec![alarm("of a closed instance", 1_000, None)]);
     fake.hub.close_instance("web").await;
     tokio::time::sleep(Duration::from_secs(10)).await;
     fake.nothing_seen().await;

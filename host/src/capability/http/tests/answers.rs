@@ -137,7 +137,8 @@ async fn a_secret_inside_gzip_is_found() {
 
 #[tokio::test]
 async fn an_encoding_that_the_host_cannot_look_into_is_refused() {
-    let server = Server::start(|seen| with_headers(200, &[("content-encoding", seen.path.trim_start_matches('/'))], "?")).await;
+    let server =
+        Server::start(|seen| with_headers(200, &[("content-encoding", seen.path.trim_start_matches('/'))], "?")).await;
     let world = World::new(&[local(&server)]);
     for encoding in ["rot13", "compress", "gzip,rot13"] {
         let outcome = world.text(get(server.url(&format!("/{encoding}")))).await;

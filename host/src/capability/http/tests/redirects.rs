@@ -6,7 +6,9 @@ use super::*;
 /// A server that redirects `/to?URL` with the status in the path: `/307?URL`.
 async fn redirecting() -> Server {
     Server::start(|seen| match seen.path.split_once('?') {
-        Some((status, to)) if status.len() == 4 => with_headers(status.trim_start_matches('/').parse().unwrap(), &[("location", to)], ""),
+        Some((status, to)) if status.len() == 4 => {
+            with_headers(status.trim_start_matches('/').parse().unwrap(), &[("location", to)], "")
+        }
         _ => plain(format!("{} {}", seen.method, seen.path)),
     })
     .await
