@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{AskError, RefusalKind, SharedHandler};
 use crate::config::{Config, ConfigError, Sources};
-use crate::home::{Home, HomeError, Lock};
+use crate::home::{Home, HomeError};
 use crate::output::{Output, Paint};
 use arguments::{Arguments, Command};
 
@@ -48,8 +48,6 @@ pub struct Hooks {
 pub struct DaemonOptions {
     /// Where things lie.
     pub home: Home,
-    /// Held as long as the host runs.
-    pub lock: Lock,
     /// Whether a person talks to it here.
     pub console: bool,
     /// Cancelled when it is to end.

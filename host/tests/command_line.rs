@@ -1,5 +1,6 @@
 //! The executable as a person or a script meets it: exit codes, what it says, what it leaves alone.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -168,6 +169,25 @@ fn a_second_daemon_names_the_first_and_touches_nothing() {
     assert_eq!(listing(first.path()), before);
     drop(lock);
     Lock::acquire(&first).unwrap();
+}
+
+#[test]
+fn a_running_daemon_keeps_a_second_one_out_and_ends_cleanly_at_a_signal() {
+    let home = tempfile::tempdir().unwrap();
+    let mut first = host(home.path(), &["run", "--no-console", "--listen", "127.0.0.1:0"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(first.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("openpista-host is ready")));
+    let (code, _, error) = run(home.path(), &["run", "--no-console"]);
+    assert_eq!(code, Some(6));
+    assert!(error.contains(&format!("the process {} is already running", first.id())), "{error}");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(first.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    // Reads to the end, so that the daemon never writes into a closed pipe.
+    assert!(lines.all(|line| line.is_ok()));
+    assert_eq!(first.wait().unwrap().code(), Some(0));
 }
 
 fn listing(folder: &Path) -> Vec<(String, Vec<u8>)> {

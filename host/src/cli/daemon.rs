@@ -31,9 +31,10 @@ pub fn run(context: Context, options: &RunOptions) -> Result<Exit, Failure> {
     super::wait(async move {
         let shutdown = CancellationToken::new();
         let signals = tokio::spawn(watch_signals(Signals::new()?, shutdown.clone()));
-        let options = DaemonOptions { home: context.home, lock, console, shutdown };
+        let options = DaemonOptions { home: context.home, console, shutdown };
         let result = (context.hooks.daemon)(config, options).await;
         signals.abort();
+        drop(lock);
         result?;
         Ok(Exit::Done)
     })
