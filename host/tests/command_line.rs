@@ -179,15 +179,34 @@ fn a_running_daemon_keeps_a_second_one_out_and_ends_cleanly_at_a_signal() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(first.stderr.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().starts_with("openpista-host is ready")));
+    assert!(lines.any(|line| line.unwrap().starts_with("  web page ")));
     let (code, _, error) = run(home.path(), &["run", "--no-console"]);
     assert_eq!(code, Some(6));
     assert!(error.contains(&format!("the process {} is already running", first.id())), "{error}");
+    let (code, text, _) = run(home.path(), &["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &status["pid"]), (Some(0), &serde_json::json!(first.id())));
     let pid = nix::unistd::Pid::from_raw(i32::try_from(first.id()).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
     // Reads to the end, so that the daemon never writes into a closed pipe.
     assert!(lines.all(|line| line.is_ok()));
     assert_eq!(first.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn quit_ends_the_daemon_and_waits_for_it() {
+    let home = tempfile::tempdir().unwrap();
+    let mut daemon = host(home.path(), &["run", "--no-console", "--listen", "127.0.0.1:0"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(daemon.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("  web page ")));
+    assert_eq!(run(home.path(), &["quit"]).0, Some(0));
+    assert!(lines.all(|line| line.is_ok()));
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+    assert_eq!(run(home.path(), &["status"]).0, Some(6));
+    assert!(!home.path().join("pista/admin.sock").exists());
 }
 
 fn listing(folder: &Path) -> Vec<(String, Vec<u8>)> {
