@@ -130,6 +130,14 @@ impl Run {
     /// In the folder `at`.
     pub fn new(at: &Path, program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
+        // What cargo told us about xtask must not reach the cargos that we start: build scripts that look at it (ring's
+        // does) would run again, and everything behind them would be compiled again, for `cargo build` by hand.
+        for (name, _) in std::env::vars_os() {
+            let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+            if name.to_str().is_some_and(|name| told.iter().any(|prefix| name.starts_with(prefix))) {
+                command.env_remove(name);
+            }
+        }
         command.current_dir(at);
         Self { command, environment: Vec::new() }
     }
