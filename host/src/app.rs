@@ -180,6 +180,7 @@ impl App {
         // Set once: a daemon serves once.
         let _ = self.addresses.set(server.addresses().to_vec());
         self.warm_up().await;
+        ready(self);
         self.gateway.reconcile().await;
         self.gateway.resume().await?;
         let tending = tokio::spawn(Arc::clone(&self.gateway).tend());
@@ -198,7 +199,6 @@ impl App {
             let models = Arc::clone(&self.models);
             async move { models.refresh().await }
         });
-        ready(self);
         self.quit.cancelled().await;
         tracing::info!("ending");
         asking.abort();

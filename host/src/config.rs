@@ -683,7 +683,7 @@ fn plugins<'a>(reader: &mut Reader<'a>, root: &DeTable<'a>, home: &Path) -> Plug
 
 /// A variable that looks like ours and that nobody asked for: most likely misspelt.
 fn unknown_variables(asked: &BTreeSet<String>, environment: &BTreeMap<String, String>) -> Vec<Problem> {
-    let elsewhere = ["OPENPISTA_HOME", "OPENPISTA_CONFIG"];
+    let elsewhere = ["OPENPISTA_HOME", "OPENPISTA_CONFIG", "OPENPISTA_STOCK", "OPENPISTA_FAILPOINT"];
     let known = || asked.iter().map(String::as_str).chain(elsewhere);
     environment
         .keys()

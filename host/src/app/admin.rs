@@ -558,7 +558,9 @@ impl Admin {
                 (None, false, true) => "connecting",
                 (None, false, false) => "live",
             };
-            let detail = status.failed.or(status.notice).or_else(|| self.0.address()).unwrap_or_default();
+            let served = own.iter().any(|transport| matches!(transport.kind, "http" | "websocket"));
+            let address = if served { self.0.address() } else { None };
+            let detail = status.failed.or(status.notice).or(address).unwrap_or_default();
             let transports = own
                 .into_iter()
                 .map(|transport| TransportSummary {

@@ -560,8 +560,8 @@ impl Gateway {
 fn in_words(content: &DeliveryContent) -> Option<String> {
     let DeliveryContent::Ask(approval) = content else { return None };
     Some(format!(
-        "May I run this?\n{}\nAnswer: yes, session (yes, for the rest of this session), or no.",
-        approval.summary
+        "May I run {}?\n{}\nAnswer: yes, session (yes, for the rest of this session), or no.",
+        approval.tool, approval.summary
     ))
 }
 

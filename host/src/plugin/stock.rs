@@ -18,6 +18,8 @@ type Embedded = (&'static str, &'static str, &'static [u8]);
 include!(concat!(env!("OUT_DIR"), "/stock.rs"));
 
 const NOTE: &str = ".stock.json";
+/// A folder to take first-party components from, instead of what the binary holds.
+pub const VARIABLE: &str = "OPENPISTA_STOCK";
 
 /// Where first-party components come from.
 #[derive(Debug, Clone)]
@@ -38,7 +40,7 @@ struct Item {
 impl Source {
     /// What this build has: the binary's own, or the folder that the build names.
     pub fn of_this_build() -> Self {
-        if let Some(folder) = std::env::var_os("OPENPISTA_STOCK") {
+        if let Some(folder) = std::env::var_os(VARIABLE) {
             return Self::Folder(folder.into());
         }
         // A build without components of its own is a development build; its tree has the folder beside it.

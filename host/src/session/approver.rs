@@ -64,7 +64,7 @@ fn hash(call: &ToolCall) -> String {
     hex::encode(hasher.finalize())
 }
 
-/// One line for a person: the tool and its arguments' values.
+/// One line for a person: the arguments' values. The tool is told apart from it.
 fn summary(call: &ToolCall) -> String {
     let values = match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&call.arguments) {
         Ok(arguments) if arguments.len() == 1 => {
@@ -79,11 +79,7 @@ fn summary(call: &ToolCall) -> String {
             .join(", "),
         Err(_) => call.arguments.clone(),
     };
-    let mut line: String = format!("{}: {values}", call.name)
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(SUMMARY_MAX + 1)
-        .collect();
+    let mut line: String = values.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SUMMARY_MAX + 1).collect();
     if line.chars().count() > SUMMARY_MAX {
         line = line.chars().take(SUMMARY_MAX).chain(['…']).collect();
     }
@@ -252,9 +248,9 @@ mod tests {
 
     #[test]
     fn the_summary_is_one_bounded_line_with_the_values() {
-        assert_eq!(summary(&call(r#"{"command":"ls -la"}"#)), "system.run: ls -la");
-        assert_eq!(summary(&call(r#"{"command":"a\nb","timeout":3}"#)), "system.run: command: a b, timeout: 3");
-        assert_eq!(summary(&call("broken")), "system.run: broken");
+        assert_eq!(summary(&call(r#"{"command":"ls -la"}"#)), "ls -la");
+        assert_eq!(summary(&call(r#"{"command":"a\nb","timeout":3}"#)), "command: a b, timeout: 3");
+        assert_eq!(summary(&call("broken")), "broken");
         assert_eq!(summary(&call(&format!(r#"{{"command":"{}"}}"#, "ä".repeat(500)))).chars().count(), 301);
     }
 

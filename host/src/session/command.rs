@@ -151,13 +151,13 @@ async fn status(desk: &Desk, session: Option<&Session>) -> String {
     let tools = desk.toolbox.definitions().len();
     match session {
         Some(session) => format!(
-            "Session {} ({} messages, {} tokens in, {} out), model {model}, {tools} tools.",
+            "Session {} ({} messages, {} tokens in, {} out), model {model}, tools: {tools}.",
             session.id.get(..8).unwrap_or(&session.id),
             session.last,
             session.usage.input,
             session.usage.output
         ),
-        None => format!("No session yet. Model {model}, {tools} tools."),
+        None => format!("No session yet. Model {model}, tools: {tools}."),
     }
 }
 
