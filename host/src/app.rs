@@ -119,6 +119,7 @@ impl App {
             Arc::new(joints::Book(store.clone(), home.join("cache").join("good"))),
         )?);
         registry.scan().await?;
+        registry.tidy();
         let tools = Arc::new(PluginTools::new(Arc::clone(&registry)));
         let models = Models::new(Arc::clone(&registry), model_wishes(&config));
         let gateway = Gateway::new(Parts {
@@ -379,6 +380,7 @@ fn limits(config: &Config) -> Limits {
         instances: size(config.limits.instances),
         resources: size(config.limits.resources),
         transfer: size(config.limits.host_call),
+        live_calls: size(config.limits.live_calls),
     }
 }
 

@@ -97,8 +97,6 @@ pub struct Config {
     pub policy: Policy,
     /// `[limits]`.
     pub limits: Limits,
-    /// `[http]`.
-    pub http: Http,
     /// `[store]`.
     pub store: Store,
     /// `[log]`.
@@ -258,15 +256,6 @@ pub struct Limits {
     pub live_calls: u64,
 }
 
-/// `[http]`: what plugins reach.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Http {
-    /// Only what is named here is used, never a proxy from the environment.
-    pub proxy: Option<url::Url>,
-    /// Whether granted names may lead to addresses of the own network.
-    pub lan: bool,
-}
-
 /// `[store]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
@@ -358,23 +347,11 @@ impl Config {
         }
         let policy = policy(reader, root);
         let limits = limits(reader, root);
-        let http = http(reader, root);
         let store = store(reader, root, home);
         let log = log(reader, root);
         let plugins = plugins(reader, root, home);
-        let sections = [
-            "agent",
-            "server",
-            "policy",
-            "limits",
-            "http",
-            "store",
-            "log",
-            "plugins",
-            "providers",
-            "channels",
-            "tools",
-        ];
+        let sections =
+            ["agent", "server", "policy", "limits", "store", "log", "plugins", "providers", "channels", "tools"];
         reader.refuse_unknown(root, "", &sections.iter().map(|s| (*s).to_owned()).collect());
         Self {
             home: home.clone(),
@@ -385,7 +362,6 @@ impl Config {
             server,
             policy,
             limits,
-            http,
             store,
             log,
             plugins,
@@ -629,15 +605,6 @@ fn limits<'a>(reader: &mut Reader<'a>, root: &DeTable<'a>) -> Limits {
     };
     section.end();
     limits
-}
-
-fn http<'a>(reader: &mut Reader<'a>, root: &DeTable<'a>) -> Http {
-    let table = table(reader, root, "http");
-    let mut section = reader.section("http", table);
-    let proxy = section.take("proxy", &[], None, |v, _| web_address(v), |u| Value::from(u.as_str())).0;
-    let lan = section.boolean("lan", false);
-    section.end();
-    Http { proxy, lan }
 }
 
 fn store<'a>(reader: &mut Reader<'a>, root: &DeTable<'a>, home: &Path) -> Store {

@@ -39,8 +39,6 @@ impl Role {
 pub enum Contacts {
     /// Anyone who reaches it.
     Open,
-    /// Strangers get a code that the owner confirms.
-    Pairing,
     /// Those in `allow` only.
     Allow,
 }
@@ -217,7 +215,7 @@ fn one(mut section: Section<'_, '_>, name: &str, role: Role, wishes: &mut Server
     };
     if role == Role::Channel {
         instance.mount = section.take("mount", &[], None, |v, _| mount(v), |m| Value::from(m.as_str())).0;
-        let contacts = [("open", Contacts::Open), ("pairing", Contacts::Pairing), ("allow", Contacts::Allow)];
+        let contacts = [("open", Contacts::Open), ("allow", Contacts::Allow)];
         instance.contacts = section.choice("contacts", &[], None, &contacts);
         instance.allow = section.texts("allow");
         older_keys(&mut section, name, &mut settings, &mut secrets, wishes);

@@ -20,9 +20,6 @@ use crate::runtime::state::HostState;
 use crate::runtime::{Budget, CallError, CallStore, Runtime};
 use crate::wit::role;
 
-/// Calls of one instance that live side by side; more wait.
-const LIVE_MAX: usize = 2048;
-
 /// What instances share.
 pub struct Host {
     /// Runs guests.
@@ -117,7 +114,7 @@ impl Instance {
             secrets,
             limits,
             loaded: OnceCell::new(),
-            live: Semaphore::new(LIVE_MAX),
+            live: Semaphore::new(limits.live_calls),
         }
     }
 

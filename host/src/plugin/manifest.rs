@@ -9,7 +9,7 @@ use crate::wit::role::manifest as wit;
 /// A plugin's word about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// `channel-telegram`-like: role, dash, name.
+    /// `channel-web`: role, dash, name.
     pub name: String,
     /// Semantic version.
     pub version: String,

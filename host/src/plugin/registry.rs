@@ -227,6 +227,25 @@ impl Registry {
         Ok(changed)
     }
 
+    /// Removes what is kept of plugins that are no more. At the start only: later a replaced version may still serve.
+    pub fn tidy(&self) {
+        let snapshot = self.snapshot();
+        let mut live: BTreeSet<String> = snapshot.plugins.values().map(|plugin| plugin.digest.clone()).collect();
+        let Ok(entries) = std::fs::read_dir(&self.good) else { return };
+        let kept: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        for note in kept.iter().filter(|path| path.extension().is_some_and(|ending| ending == "last")) {
+            live.extend(std::fs::read_to_string(note));
+        }
+        for bytes in kept.iter().filter(|path| path.extension().is_some_and(|ending| ending == "wasm")) {
+            let stem = bytes.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            if !live.contains(stem) {
+                // What cannot be removed is in nobody's way.
+                let _ = std::fs::remove_file(bytes);
+            }
+        }
+        self.host.runtime.cache().prune(&|digest| live.contains(digest));
+    }
+
     fn good_note(&self, file: &str) -> PathBuf {
         self.good.join(format!("{file}.last"))
     }

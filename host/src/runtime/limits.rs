@@ -20,6 +20,8 @@ pub struct Limits {
     pub resources: usize,
     /// Bytes that one host call or one return may carry out of the guest.
     pub transfer: usize,
+    /// Calls of one instance at the same time; more wait.
+    pub live_calls: usize,
 }
 
 impl Default for Limits {
@@ -31,6 +33,7 @@ impl Default for Limits {
             instances: 64,
             resources: 128,
             transfer: 24 << 20,
+            live_calls: 2_000,
         }
     }
 }

@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn commands_are_told_from_paths_and_words() {
         assert_eq!(parse("/new"), Some(Command::New));
-        assert_eq!(parse(" /Model  openai/x "), Some(Command::Model(Some("openai/x".into()))));
+        assert_eq!(parse(" /Model  acme/x "), Some(Command::Model(Some("acme/x".into()))));
         assert_eq!(parse("/stop@my_bot"), Some(Command::Stop));
         assert_eq!(parse("/etc/hosts looks odd"), None);
         assert_eq!(parse("/"), None);

@@ -83,7 +83,7 @@ fn what_is_known_of_a_session_changes_and_what_makes_it_itself_does_not() {
     let changed = write(&store, |tx| {
         tx.session_change("a", |session| {
             session.title = "Blue lamps".into();
-            session.model = Some("ollama/qwen".into());
+            session.model = Some("acme/small".into());
             session.allowed.push("system.run".into());
             session.compaction = Some(Compaction { upto: 4, summary: "lamps".into() });
             session.updated = 7;
@@ -95,7 +95,7 @@ fn what_is_known_of_a_session_changes_and_what_makes_it_itself_does_not() {
     .unwrap();
     let expected = Session {
         title: "Blue lamps".into(),
-        model: Some("ollama/qwen".into()),
+        model: Some("acme/small".into()),
         allowed: vec!["system.run".into()],
         compaction: Some(Compaction { upto: 4, summary: "lamps".into() }),
         updated: 7,
