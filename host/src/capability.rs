@@ -144,7 +144,7 @@ impl View<'_> {
         self.call.services.ledger.note(LedgerEntry {
             caller: self.call.caller.clone(),
             capability,
-            what: what.into(),
+            what: self.call.secrets.redact(&what.into()),
             allowed,
         });
     }

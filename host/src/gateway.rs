@@ -606,15 +606,15 @@ fn store_control(
 impl Outlet for Gateway {
     fn enqueued(&self, deliveries: Vec<Delivery>) {
         for delivery in deliveries {
-            self.worker_for(&Key { instance: delivery.instance.clone(), conversation: delivery.conversation.clone() })
-                .push(delivery);
+            let key = Key { instance: delivery.instance.clone(), conversation: delivery.conversation.clone() };
+            self.with_worker(&key, |worker| worker.push(delivery));
         }
     }
 
     fn live(&self, key: &Key, live: Option<Arc<Live>>) {
         // Somebody who runs a turn by hand has no channel to show it on.
         if self.channel(&key.instance).is_some() {
-            self.worker_for(key).live(live);
+            self.with_worker(key, |worker| worker.live(live));
             self.changed(key);
         }
     }

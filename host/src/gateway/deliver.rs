@@ -104,18 +104,20 @@ struct Progress {
 }
 
 impl Gateway {
-    pub(super) fn worker_for(&self, key: &Key) -> Worker {
+    /// Gives something to the conversation's worker. Under one lock with `retire`, so that no worker ends with it.
+    pub(super) fn with_worker(&self, key: &Key, give: impl FnOnce(&Worker)) {
         let mut workers = lock(&self.workers);
         if let Some(worker) = workers.get(key) {
-            return worker.clone();
+            give(worker);
+            return;
         }
         let worker = Worker::default();
+        give(&worker);
         workers.insert(key.clone(), worker.clone());
         if let Some(me) = self.me.upgrade() {
-            let (key, worker) = (key.clone(), worker.clone());
+            let key = key.clone();
             tokio::spawn(async move { me.work(key, worker).await });
         }
-        worker
     }
 
     pub(super) fn wake_worker(&self, key: &Key) {
@@ -133,12 +135,11 @@ impl Gateway {
 
     /// After a start: what an earlier run could not show.
     pub(super) fn deliver_what_waits(&self, key: &Key) {
-        let worker = self.worker_for(key);
         let waiting = self.parts.store.read(|tx| tx.outbox(Some(&key.instance), usize::MAX));
         match waiting {
             Ok(waiting) => {
                 for queued in waiting.into_iter().filter(|queued| queued.delivery.conversation == key.conversation) {
-                    worker.push(queued.delivery);
+                    self.with_worker(key, |worker| worker.push(queued.delivery));
                 }
             }
             Err(error) => tracing::error!("what waits for delivery cannot be read: {error}"),
