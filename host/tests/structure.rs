@@ -26,7 +26,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("models", &["agent", "plugin", "session::Catalogue", "wit"]),
     (
         "gateway",
-        &["capability", "failpoint", "live", "message", "plugin", "runtime::CallError", "session", "store", "transport", "wit"],
+        &[
+            "capability",
+            "failpoint",
+            "live",
+            "message",
+            "plugin",
+            "runtime::CallError",
+            "session",
+            "store",
+            "transport",
+            "wit",
+        ],
     ),
     ("admin", &["message"]),
     ("cli", &["admin", "config", "home", "message", "output", "plugin::CONTRACT"]),
@@ -132,7 +143,9 @@ fn sources(folder: &Path) -> BTreeMap<String, String> {
         sources.insert(inside, source.code);
     }
     assert!(!sources.is_empty(), "there is no source in {}", folder.display());
-    sources.retain(|path, _| !for_tests.iter().any(|test| path == test || (test.ends_with('/') && path.starts_with(test))));
+    sources.retain(|path, _| {
+        !for_tests.iter().any(|test| path == test || (test.ends_with('/') && path.starts_with(test)))
+    });
     sources
 }
 
@@ -142,7 +155,8 @@ fn imports(code: &str, root: &str) -> Vec<String> {
     for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
         for (at, _) in line.match_indices(root) {
             let rest = &line[at + root.len()..];
-            let name = |text: &str| -> String { text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
+            let name =
+                |text: &str| -> String { text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
             let first = name(rest);
             let second = rest[first.len()..].strip_prefix("::").map(name).filter(|second| !second.is_empty());
             found.push(second.map_or_else(|| first.clone(), |second| format!("{first}::{second}")));
@@ -195,9 +209,7 @@ fn modules_import_only_what_their_layer_allows() {
 #[test]
 fn the_layers_in_the_architecture_are_those_of_the_test() {
     let page = read(&repository().join("host/ARCHITECTURE.md"));
-    let names = |cell: &str| -> Vec<String> {
-        cell.split('`').skip(1).step_by(2).map(str::to_string).collect()
-    };
+    let names = |cell: &str| -> Vec<String> { cell.split('`').skip(1).step_by(2).map(str::to_string).collect() };
     let section = page.split("\n## ").find(|section| section.starts_with("Who may import whom")).unwrap();
     let rows: Vec<(Vec<String>, Vec<String>)> = section
         .lines()
@@ -215,7 +227,8 @@ fn the_layers_in_the_architecture_are_those_of_the_test() {
 fn the_host_names_no_vendor() {
     let repository = repository();
     let mut found = Vec::new();
-    let texts = files(&repository.join("host/src"), "").into_iter().chain(files(&repository.join("host/templates"), ""));
+    let texts =
+        files(&repository.join("host/src"), "").into_iter().chain(files(&repository.join("host/templates"), ""));
     for path in texts {
         for (number, line) in read(&path).lines().enumerate() {
             let words = line.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_lowercase);
@@ -284,9 +297,10 @@ fn arguments(line: &str) -> Vec<String> {
 #[test]
 fn the_commands_in_the_documentation_exist() {
     let repository = repository();
-    let mut pages: Vec<PathBuf> = ["README.md", "config.toml", "host/ARCHITECTURE.md", "plugins/README.md", "skills/README.md"]
-        .map(|page| repository.join(page))
-        .to_vec();
+    let mut pages: Vec<PathBuf> =
+        ["README.md", "config.toml", "host/ARCHITECTURE.md", "plugins/README.md", "skills/README.md"]
+            .map(|page| repository.join(page))
+            .to_vec();
     pages.extend(files(&repository.join("docs"), ".md"));
     pages.extend(files(&repository.join("host/templates"), "README.md.in"));
     let mut commands: BTreeMap<Vec<String>, PathBuf> = BTreeMap::new();
