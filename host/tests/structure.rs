@@ -255,16 +255,16 @@ fn no_file_is_too_long_to_be_read() {
     assert_eq!(long, Vec::<String>::new());
 }
 
-/// What stands between backticks, and the lines of code blocks.
+/// What stands between backticks, and the lines of blocks for a shell. Other blocks show output, or other languages.
 fn code_in(page: &str) -> Vec<String> {
     let mut code = Vec::new();
-    let mut block = false;
+    let mut block = None;
     for line in page.lines() {
-        if line.trim_start().starts_with("```") {
-            block = !block;
-        } else if block {
+        if let Some(language) = line.trim_start().strip_prefix("```") {
+            block = if block.is_none() { Some(language) } else { None };
+        } else if block == Some("sh") {
             code.push(line.to_string());
-        } else {
+        } else if block.is_none() {
             code.extend(line.split('`').skip(1).step_by(2).map(str::to_string));
         }
     }
