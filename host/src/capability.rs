@@ -148,12 +148,7 @@ impl View<'_> {
     pub fn note(&self, capability: &'static str, what: impl Into<String>, allowed: bool) {
         let mut what = what.into();
         what.truncate(what.floor_char_boundary(NOTE_MAX));
-        self.call.services.ledger.note(LedgerEntry {
-            caller: self.call.caller.clone(),
-            capability,
-            what,
-            allowed,
-        });
+        self.call.services.ledger.note(LedgerEntry { caller: self.call.caller.clone(), capability, what, allowed });
     }
 }
 

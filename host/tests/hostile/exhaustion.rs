@@ -139,7 +139,10 @@ async fn an_answer_of_100_mb_runs_into_the_memory_limit_and_with_more_memory_int
 
     let bench = Bench::hostile("limits = { memory = \"256MB\" }").await;
     let stopped = bench.beside_pure(json!({ "attack": "answer" })).await.unwrap_err();
-    assert_eq!(trap(stopped), "too much data is being copied between the host and the guest: fuel allocated for hostcalls has been exhausted");
+    assert_eq!(
+        trap(stopped),
+        "too much data is being copied between the host and the guest: fuel allocated for hostcalls has been exhausted"
+    );
 }
 
 #[tokio::test]
