@@ -62,6 +62,8 @@ pub struct Call {
     pub progress: Option<Arc<dyn Fn(String) + Send + Sync>>,
     /// `progress.tools-changed` was called.
     pub tools_changed: bool,
+    /// How much it logs.
+    pub log: log::Flow,
     /// Shared by all calls.
     pub services: Arc<Services>,
 }
@@ -123,6 +125,9 @@ pub trait Ledger: Send + Sync {
     fn note(&self, entry: LedgerEntry);
 }
 
+/// A note is cut here: what is noted is a guest's argument, and thousands of notes may wait to be written.
+const NOTE_MAX: usize = 4 << 10;
+
 /// What a host function works on.
 pub struct View<'a> {
     /// The call that is served.
@@ -141,12 +146,9 @@ impl HasData for HasView {
 impl View<'_> {
     /// Notes a capability call.
     pub fn note(&self, capability: &'static str, what: impl Into<String>, allowed: bool) {
-        self.call.services.ledger.note(LedgerEntry {
-            caller: self.call.caller.clone(),
-            capability,
-            what: self.call.secrets.redact(&what.into()),
-            allowed,
-        });
+        let mut what = self.call.secrets.redact(&what.into());
+        what.truncate(what.floor_char_boundary(NOTE_MAX));
+        self.call.services.ledger.note(LedgerEntry { caller: self.call.caller.clone(), capability, what, allowed });
     }
 }
 

@@ -236,7 +236,9 @@ impl Host for View<'_> {
         let answer = self.call.services.http.send(from, request, waits).await;
         self.note("http", what, !matches!(answer, Err(Error::AccessDenied(_))));
         Ok(match answer {
-            Ok(incoming) => Ok(self.table.push(incoming)?),
+            Ok(incoming) => {
+                self.table.push(incoming).map_err(|_| Error::TooLarge("too many answers held in one call".into()))
+            }
             Err(error) => Err(error),
         })
     }

@@ -8,6 +8,10 @@ use crate::wit::openpista::state::state::Host;
 const KEY_MAX: usize = 256;
 const VALUE_MAX: usize = 1 << 20;
 const KEYS_MAX: usize = 1_000;
+/// What one call may hold, in bytes of keys and values: as much as the store would take at the end.
+const HELD_MAX: usize = 64 << 20;
+/// Keys that one call may write; the bytes alone would let it hold millions of empty values.
+const HELD_KEYS_MAX: usize = 100_000;
 
 /// Held writes of one call: a value, or none for a removal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,12 +20,30 @@ pub struct Writes {
     pub set: BTreeMap<String, Option<Vec<u8>>>,
     /// What must still be so when it is written.
     pub expected: BTreeMap<String, Option<Vec<u8>>>,
+    /// Bytes of keys and values in `set`.
+    bytes: usize,
 }
 
 impl Writes {
     /// Nothing to do.
     pub fn is_empty(&self) -> bool {
         self.set.is_empty() && self.expected.is_empty()
+    }
+
+    /// Holds one more write, unless the call holds too much: the guest's memory does not bound what it hands over.
+    fn hold(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), Error> {
+        let size = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+        let before = self.set.get(&key).map_or(0, |old| key.len() + size(old));
+        let after = self.bytes - before + key.len() + size(&value);
+        if after > HELD_MAX && after > self.bytes {
+            return Err(Error::TooLarge(format!("an instance keeps at most {} MiB of state", HELD_MAX >> 20)));
+        }
+        if self.set.len() >= HELD_KEYS_MAX && !self.set.contains_key(&key) {
+            return Err(Error::TooLarge(format!("one call writes at most {HELD_KEYS_MAX} keys")));
+        }
+        self.bytes = after;
+        self.set.insert(key, value);
+        Ok(())
     }
 }
 
@@ -64,8 +86,7 @@ impl View<'_> {
         if value.len() > VALUE_MAX {
             return Err(Error::TooLarge(format!("a state value has at most {VALUE_MAX} bytes")));
         }
-        self.call.held.state.set.insert(key, Some(value));
-        Ok(())
+        self.call.held.state.hold(key, Some(value))
     }
 }
 
@@ -92,16 +113,17 @@ impl Host for View<'_> {
             return Ok(Ok(false));
         }
         // Only the first comparison is about what is stored; later ones are about this call's own writes.
-        if !self.call.held.state.set.contains_key(&key) {
-            self.call.held.state.expected.entry(key.clone()).or_insert(expected);
-        }
-        Ok(self.state_set(key, value).map(|()| true))
+        let first = !self.call.held.state.set.contains_key(&key);
+        Ok(self.state_set(key.clone(), value).map(|()| {
+            if first {
+                self.call.held.state.expected.entry(key).or_insert(expected);
+            }
+            true
+        }))
     }
 
     async fn remove(&mut self, key: String) -> wasmtime::Result<Result<(), Error>> {
-        Ok(check_key(&key).map(|()| {
-            self.call.held.state.set.insert(key, None);
-        }))
+        Ok(check_key(&key).and_then(|()| self.call.held.state.hold(key, None)))
     }
 
     async fn keys(&mut self, prefix: String, after: Option<String>) -> wasmtime::Result<Result<Vec<String>, Error>> {

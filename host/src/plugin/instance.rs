@@ -163,6 +163,7 @@ impl Instance {
             held: Held { secrets, ..Held::default() },
             progress: around.progress,
             tools_changed: false,
+            log: crate::capability::log::Flow::new(&self.name),
             services: Arc::clone(&host.services),
         };
         let budget = Budget { limits: self.limits, time, cancel: around.cancel };

@@ -1,0 +1,116 @@
+//! Attacks over what the host lends.
+
+use crate::guest::openpista::http::client;
+use crate::guest::openpista::http::exchange::Request;
+use crate::guest::openpista::log::log::{Level, log as write_log};
+use crate::guest::openpista::secrets::secrets;
+use crate::guest::openpista::shell::shell::{self, Command, Spec};
+use crate::guest::openpista::state::state;
+use crate::guest::openpista::types::types::Output;
+
+/// 100,000 lines of log.
+pub fn log() -> String {
+    for index in 0..100_000 {
+        write_log(Level::Info, &format!("flood {index}"));
+    }
+    "all logged".into()
+}
+
+/// Keys without end: the first refusal in words.
+pub fn keys() -> String {
+    for index in 0..10_000_000_u32 {
+        if let Err(error) = state::set(&index.to_string(), b"") {
+            return format!("{index}: {error:?}");
+        }
+    }
+    "all set".into()
+}
+
+/// So many values of 1 MiB less their keys: the first refusal in words.
+pub fn state(prefix: &str, mib: u64) -> String {
+    for index in 0..mib {
+        let key = format!("{prefix}{index:03}");
+        if let Err(error) = state::set(&key, &vec![7; (1 << 20) - key.len()]) {
+            return format!("{index}: {error:?}");
+        }
+    }
+    "all set".into()
+}
+
+fn spec(script: &str) -> Spec {
+    Spec {
+        command: Command::Script(script.into()),
+        dir: None,
+        env: Vec::new(),
+        stdin: Vec::new(),
+        timeout_ms: Some(3_600_000),
+    }
+}
+
+/// Processes without end, all held: the first refusal in words.
+pub fn processes() -> String {
+    let mut held = Vec::new();
+    loop {
+        match shell::run(&spec("exec sleep 300")) {
+            Ok(process) => held.push(process),
+            Err(error) => return format!("{error:?}"),
+        }
+    }
+}
+
+fn request(url: &str, headers: Vec<(String, String)>) -> Request {
+    Request { method: "GET".into(), url: url.into(), headers, body: Vec::new() }
+}
+
+/// Answers without end, all held: the first refusal in words.
+pub fn exchanges(url: &str) -> String {
+    let mut held = Vec::new();
+    loop {
+        match client::send(&request(url, Vec::new()), None) {
+            Ok(answer) => held.push(answer),
+            Err(error) => return format!("{error:?}"),
+        }
+    }
+}
+
+/// What a URL answers, headers and body; with the secret in a header if wanted.
+pub fn fetch(url: &str, secret: bool) -> String {
+    let mut headers = Vec::new();
+    if secret {
+        match secrets::stand_in("key") {
+            Ok(text) => headers.push(("authorization".into(), format!("Bearer {text}"))),
+            Err(error) => return format!("{error:?}"),
+        }
+    }
+    let answer = match client::send(&request(url, headers), None) {
+        Ok(answer) => answer,
+        Err(error) => return format!("{error:?}"),
+    };
+    let mut text = format!("{}\n", answer.status());
+    for (name, value) in answer.headers() {
+        text.push_str(&format!("{name}: {value}\n"));
+    }
+    loop {
+        match answer.read() {
+            Ok(Some(piece)) => text.push_str(&String::from_utf8_lossy(&piece)),
+            Ok(None) => return text,
+            Err(error) => return format!("{text}{error:?}"),
+        }
+    }
+}
+
+/// Runs a script and waits for its end.
+pub fn script(script: &str) -> String {
+    let process = match shell::run(&spec(script)) {
+        Ok(process) => process,
+        Err(error) => return format!("{error:?}"),
+    };
+    let mut text = String::new();
+    loop {
+        match process.next() {
+            Ok(Some(Output::Stdout(piece) | Output::Stderr(piece))) => text.push_str(&String::from_utf8_lossy(&piece)),
+            Ok(Some(Output::Exited(_)) | None) => return text,
+            Err(error) => return format!("{text}{error:?}"),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! A harmless tool. The tests load it beside each attack, and write lies over its long name, version and schema.
+
+#![cfg_attr(target_arch = "wasm32", allow(unsafe_code, missing_docs, reason = "generated: the calls over the boundary"))]
+
+#[cfg(target_arch = "wasm32")]
+mod guest {
+    wit_bindgen::generate!({ path: "wit", world: "guest-pure", generate_all });
+
+    use exports::openpista::plugin::manifest::{self, Manifest};
+    use exports::openpista::plugin::tools::{self, Invocation, ToolError};
+    use openpista::types::types::{Content, ToolDefinition, ToolHints};
+
+    struct Plugin;
+
+    impl manifest::Guest for Plugin {
+        fn describe() -> Manifest {
+            Manifest {
+                name: "tool-pure-with-a-name-that-is-found-among-the-bytes".into(),
+                version: "1.0.0-with-a-version-that-is-found-among-the-bytes".into(),
+                summary: "Echoes".into(),
+                needs: Vec::new(),
+                secrets: Vec::new(),
+                settings: Some(r#"{"type":"object","properties":{"found-among-the-bytes":{"type":"string"}}}"#.into()),
+                presets: Vec::new(),
+                about: Vec::new(),
+            }
+        }
+    }
+
+    impl tools::Guest for Plugin {
+        fn definitions() -> Result<Vec<ToolDefinition>, ToolError> {
+            Ok(vec![ToolDefinition {
+                name: "pure.echo".into(),
+                description: "Gives its arguments back.".into(),
+                parameters: r#"{"type":"object"}"#.into(),
+                hints: ToolHints::READ_ONLY,
+            }])
+        }
+
+        fn call(call: Invocation) -> Result<Vec<Content>, ToolError> {
+            Ok(vec![Content::Text(call.arguments)])
+        }
+    }
+
+    export!(Plugin);
+}

@@ -1,0 +1,20 @@
+//! Hostile guests in the real host: each attack with the mechanism that stops it, and a harmless tool that goes on
+//! working meanwhile. The guests are in `guests/`; `cargo xtask test` builds them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy.toml exempts test functions only, and this file is nothing but a test"
+)]
+
+#[path = "hostile/bad_files.rs"]
+mod bad_files;
+#[path = "hostile/bench.rs"]
+mod bench;
+#[path = "hostile/exhaustion.rs"]
+mod exhaustion;
+#[path = "hostile/grants.rs"]
+mod grants;
+#[path = "hostile/reach.rs"]
+mod reach;

@@ -1,0 +1,207 @@
+//! Reaching where a guest may not: addresses inside, and secrets.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use openpista_host::capability::Services;
+use openpista_host::capability::http::{Egress, EgressOptions, Resolver};
+use openpista_host::plugin::instance::Host;
+use serde_json::json;
+
+use super::bench::{Bench, PATIENCE, attack_on};
+
+const SECRET: &str = "s3cret/with+signs&é";
+
+/// A server on this machine; counts what it is asked.
+struct Server {
+    port: u16,
+    asked: Arc<AtomicUsize>,
+}
+
+type Answer = fn(&Request<hyper::body::Incoming>) -> Response<Full<Bytes>>;
+
+impl Server {
+    async fn start(answer: Answer) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let counted = Arc::clone(&counted);
+                let service = service_fn(move |request| {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    let answered = answer(&request);
+                    async move { Ok::<_, Infallible>(answered) }
+                });
+                let connection = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        Self { port, asked }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://localhost:{}{path}", self.port)
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+fn plain(request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
+    Response::new(request.uri().path().to_string().into())
+}
+
+/// `/to?URL` leads to the URL.
+fn leading(request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
+    let to = request.uri().query().unwrap_or_default();
+    Response::builder().status(302).header("location", to).body(Full::default()).unwrap()
+}
+
+/// Gives the secret back in every spelling, in a header and in the body.
+fn echoing(request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
+    use base64::Engine as _;
+    let given = request.headers().get("authorization").map(|value| value.as_bytes().to_vec()).unwrap_or_default();
+    let arrived = given == format!("Bearer {SECRET}").as_bytes();
+    let percent = percent_encoding::utf8_percent_encode(SECRET, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let base64 = base64::engine::general_purpose::STANDARD.encode(SECRET);
+    let within = base64::engine::general_purpose::URL_SAFE.encode(format!("ab{SECRET}yz"));
+    let body = format!("arrived: {arrived}\n{SECRET}\n{percent}\n{base64}\n{within}\n");
+    Response::builder()
+        .header("x-plain", http::HeaderValue::from_bytes(&given).unwrap())
+        .header("x-percent", percent)
+        .header("x-base64", base64)
+        .body(body.into())
+        .unwrap()
+}
+
+fn grants(items: &[&str]) -> String {
+    format!("grants = {{ http = {} }}", json!(items))
+}
+
+#[tokio::test]
+async fn addresses_inside_are_refused_even_where_they_are_granted() {
+    let bench = Bench::hostile(&grants(&["169.254.169.254", "lan:169.254.169.254"])).await;
+    let told = bench.told(json!({ "attack": "fetch", "url": "http://169.254.169.254/latest/meta-data" })).await;
+    assert_eq!(
+        told,
+        "Error::AccessDenied(\"169.254.169.254:80 leads to 169.254.169.254, which is link-local, where clouds answer \
+         with credentials; no grant allows that\")"
+    );
+    bench.pure_works().await;
+}
+
+/// Every name is this machine.
+struct Inside;
+
+#[async_trait::async_trait]
+impl Resolver for Inside {
+    async fn resolve(&self, _: &str) -> std::io::Result<Vec<IpAddr>> {
+        Ok(vec![Ipv4Addr::LOCALHOST.into()])
+    }
+}
+
+#[tokio::test]
+async fn a_granted_name_that_leads_to_this_machine_is_refused() {
+    let server = Server::start(plain).await;
+    let name = format!("public.test:{}", server.port);
+    let bench = Bench::hostile(&grants(&[&name])).await;
+    let shared = &bench.host().services;
+    let services = Services {
+        http: Arc::new(Egress::new(EgressOptions { resolver: Arc::new(Inside), ..EgressOptions::default() })),
+        shell: shared.shell.clone(),
+        state: Arc::clone(&shared.state),
+        conversations: Arc::clone(&shared.conversations),
+        connections: Arc::clone(&shared.connections),
+        ledger: Arc::clone(&shared.ledger),
+    };
+    let host = Host { runtime: Arc::clone(&bench.host().runtime), services: Arc::new(services) };
+    let arguments = json!({ "attack": "fetch", "url": format!("https://{name}/") });
+    let told = attack_on(&host, &bench.instance(), arguments, PATIENCE).await.unwrap().unwrap();
+    assert_eq!(
+        told,
+        format!(
+            "Error::AccessDenied(\"public.test leads to 127.0.0.1, which is this machine; hostile may not use http \
+             for lan:{name}; to allow it: openpista-host plugin allow hostile http=lan:{name}\")"
+        )
+    );
+    assert_eq!(server.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_redirect_is_checked_like_the_first_address() {
+    let (server, other) = (Server::start(leading).await, Server::start(plain).await);
+    let bench = Bench::hostile(&grants(&[&format!("localhost:{}", server.port)])).await;
+    for (to, refused) in [
+        ("http://169.254.169.254/latest/meta-data".to_string(), "169.254.169.254:80".to_string()),
+        (other.url("/"), format!("localhost:{}", other.port)),
+        (format!("http://127.0.0.1:{}/", other.port), format!("127.0.0.1:{}", other.port)),
+        (format!("http://2130706433:{}/", other.port), format!("127.0.0.1:{}", other.port)),
+    ] {
+        let told = bench.told(json!({ "attack": "fetch", "url": server.url(&format!("/to?{to}")) })).await;
+        let words = format!("Error::AccessDenied(\"hostile may not use http for {refused}; to allow it: ");
+        assert!(told.starts_with(&words), "{to}: {told}");
+    }
+    assert_eq!((server.asked(), other.asked()), (4, 0));
+    bench.pure_works().await;
+}
+
+#[tokio::test]
+async fn a_secret_that_a_server_echoes_never_reaches_the_guest_in_any_spelling() {
+    let server = Server::start(echoing).await;
+    let config = format!(
+        "settings = {{ server = {} }}\nsecrets = {{ key = {} }}\n{}",
+        json!(server.url("")),
+        json!(SECRET),
+        grants(&[&format!("localhost:{}", server.port)])
+    );
+    let bench = Bench::hostile(&config).await;
+    let told = bench.told(json!({ "attack": "fetch", "url": server.url("/"), "secret": "yes" })).await;
+    let body = told.lines().skip_while(|line| !line.starts_with("arrived")).collect::<Vec<_>>();
+    let [arrived, plain, percent, base64, within] = body.as_slice() else { panic!("{told}") };
+    assert_eq!(
+        [*arrived, *plain, *percent, *base64],
+        ["arrived: true", "[secret key]", "[secret key]", "[secret key]"]
+    );
+    assert!(within.contains("[secret key]"), "{within}");
+    for header in ["x-plain: Bearer [secret key]", "x-percent: [secret key]", "x-base64: [secret key]"] {
+        assert!(told.lines().any(|line| line == header), "{header}: {told}");
+    }
+    assert!(!told.contains("s3cret"), "{told}");
+    bench.pure_works().await;
+}
+
+#[tokio::test]
+async fn a_stand_in_for_another_audience_is_refused_and_nothing_is_sent() {
+    let (server, other) = (Server::start(echoing).await, Server::start(echoing).await);
+    let hosts = [format!("localhost:{}", server.port), format!("localhost:{}", other.port)];
+    let config = format!(
+        "settings = {{ server = {} }}\nsecrets = {{ key = {} }}\n{}",
+        json!(server.url("")),
+        json!(SECRET),
+        grants(&[&hosts[0], &hosts[1]])
+    );
+    let bench = Bench::hostile(&config).await;
+    let told = bench.told(json!({ "attack": "fetch", "url": other.url("/"), "secret": "yes" })).await;
+    assert!(told.starts_with("Error::AccessDenied(\""), "{told}");
+    assert!(!told.contains("s3cret"), "{told}");
+    assert_eq!(other.asked(), 0);
+}
+
+#[tokio::test]
+async fn answers_without_end_are_refused_at_the_limit_of_resources() {
+    let server = Server::start(plain).await;
+    let config = format!("{}\n[limits]\nresources = 16", grants(&[&format!("localhost:{}", server.port)]));
+    let bench = Bench::hostile(&config).await;
+    let told = bench.beside_pure(json!({ "attack": "exchanges", "url": server.url("/") })).await.unwrap().unwrap();
+    assert_eq!(told, "Error::TooLarge(\"too many answers held in one call\")");
+}
