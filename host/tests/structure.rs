@@ -1,5 +1,6 @@
 //! What `ARCHITECTURE.md` says of the code, held against the code: who imports whom, no vendor's name in the host, files
 //! of a readable length, and commands in the documentation that exist.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what tests share may fail loudly, too")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -111,7 +112,7 @@ fn without_tests(text: &str) -> Source {
             code.push('\n');
             continue;
         }
-        let indent = &line[..line.len() - line.trim_start().len()];
+        let indent = line.strip_suffix(line.trim_start()).unwrap_or_default();
         let Some(item) = lines.find(|line| !line.trim().starts_with("#[")) else { break };
         let words = item.trim().trim_end_matches(';').split_whitespace();
         let name = words.skip_while(|word| *word != "mod").nth(1);
@@ -152,13 +153,12 @@ fn sources(folder: &Path) -> BTreeMap<String, String> {
 /// The paths behind `crate::` in code, at most two names long: `store`, `agent::ports`.
 fn imports(code: &str, root: &str) -> Vec<String> {
     let mut found = Vec::new();
+    let name = |text: &str| -> String { text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
     for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
-        for (at, _) in line.match_indices(root) {
-            let rest = &line[at + root.len()..];
-            let name =
-                |text: &str| -> String { text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
+        for rest in line.split(root).skip(1) {
             let first = name(rest);
-            let second = rest[first.len()..].strip_prefix("::").map(name).filter(|second| !second.is_empty());
+            let second = rest.strip_prefix(&first).and_then(|rest| rest.strip_prefix("::")).map(name);
+            let second = second.filter(|second| !second.is_empty());
             found.push(second.map_or_else(|| first.clone(), |second| format!("{first}::{second}")));
         }
     }
@@ -306,12 +306,14 @@ fn the_commands_in_the_documentation_exist() {
     let mut commands: BTreeMap<Vec<String>, PathBuf> = BTreeMap::new();
     for page in pages {
         for code in code_in(&read(&page)) {
-            for (at, name) in code.match_indices("openpista-host ") {
-                // A command, not a path or a sentence that ends with the name.
-                if !code[..at].trim_end().is_empty() && !code[..at].ends_with("&& ") && !code[..at].ends_with('/') {
+            let mut rest = code.as_str();
+            while let Some((before, after)) = rest.split_once("openpista-host ") {
+                rest = after;
+                // A command, not a sentence that has the name in it.
+                if !before.trim_end().is_empty() && !before.ends_with("&& ") && !before.ends_with('/') {
                     continue;
                 }
-                let command = arguments(&code[at + name.len()..]);
+                let command = arguments(after);
                 let placeholder = |word: &String| word.chars().all(char::is_uppercase);
                 if command.first().is_some_and(|first| !placeholder(first)) {
                     commands.insert(command, page.clone());
