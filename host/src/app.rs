@@ -368,7 +368,12 @@ fn wishes(config: &Config) -> Result<Wishes> {
         web.secrets
             .insert("web-token".into(), SecretValue::new(web_token(config)?).context("the token of the web page")?);
     }
-    Ok(Wishes { instances, safe_mode: config.plugins.safe_mode, limits: limits(config) })
+    Ok(Wishes {
+        instances,
+        safe_mode: config.plugins.safe_mode,
+        limits: limits(config),
+        environment: config.environment.clone(),
+    })
 }
 
 fn limits(config: &Config) -> Limits {

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::capability::{Effect, Held, control as control_effect, gateway as gateway_effect};
+use crate::grant::{Grants, denial};
 use crate::live::Live;
 use crate::message::{Decision, Delivery, DeliveryContent, Inbound, Media, Sender, now};
 use crate::plugin::channel::{ChannelInstance, Failure};
@@ -243,8 +244,11 @@ impl Gateway {
             .write(|tx| {
                 let mut deliveries = Vec::new();
                 for approval in tx.approvals_expire(now(), 100)? {
+                    let by_hand = approval.by_hand;
                     let delivery = decided_delivery(approval);
-                    tx.outbox_enqueue(&delivery, now())?;
+                    if !by_hand {
+                        tx.outbox_enqueue(&delivery, now())?;
+                    }
                     deliveries.push(delivery);
                 }
                 Ok(deliveries)
@@ -307,6 +311,10 @@ impl Gateway {
                 return opened;
             }
         };
+        if let Some(item) = setup.transports.iter().find_map(|one| beyond(&channel.instance.grants, &one.kind)) {
+            opened.failed = Some(denial(name, "connection", &item));
+            return opened;
+        }
         let Some(me) = self.me.upgrade() else { return opened };
         let options = self.parts.options.get(name).cloned().unwrap_or_default();
         opened.preferences = Preferences::of(&setup.preferences);
@@ -443,7 +451,7 @@ impl Gateway {
         let Decided::Now(closed) = decided else { return Ok(false) };
         self.execute(Stored {
             decided: vec![(approval, decision)],
-            deliveries: vec![decided_delivery(closed)],
+            deliveries: (!closed.by_hand).then(|| decided_delivery(closed)).into_iter().collect(),
             ..Stored::default()
         });
         Ok(true)
@@ -484,6 +492,24 @@ fn decided_delivery(approval: crate::message::Approval) -> Delivery {
     }
 }
 
+/// What a transport needs of the scope of `connection` and has not. Polls and dials are in the scope of `http`, which
+/// the gate checks at each request.
+fn beyond(grants: &Grants, kind: &TransportKind) -> Option<String> {
+    let item = match kind {
+        TransportKind::Http(_) => "http".to_string(),
+        TransportKind::Websocket(_) => "websocket".to_string(),
+        TransportKind::Quic(_) => "quic".to_string(),
+        TransportKind::Console => "console".to_string(),
+        TransportKind::Process(process) => {
+            format!("process:{}", process.command.first().map_or("", String::as_str))
+        }
+        TransportKind::Poll(_) | TransportKind::Dial => return None,
+        TransportKind::Other(other) => other.kind.clone(),
+    };
+    let scope = grants.scope("connection").unwrap_or_default();
+    (!scope.contains(&item)).then_some(item)
+}
+
 /// A decision with all that it brings: the session's allowance, the end of the question where it was shown.
 fn decide(
     tx: &mut crate::store::Writing<'_>,
@@ -500,7 +526,10 @@ fn decide(
                 }
             })?;
         }
-        tx.outbox_enqueue(&decided_delivery(closed.clone()), now())?;
+        // Who ran the turn by hand was asked there, and no channel has anything to take away.
+        if !closed.by_hand {
+            tx.outbox_enqueue(&decided_delivery(closed.clone()), now())?;
+        }
     }
     Ok(decided)
 }
@@ -526,7 +555,7 @@ fn store_gateway(
                     tx.inbox_finish(&entry)?;
                     if let Decided::Now(closed) = decide(tx, &approval, decision, &inbound.sender)? {
                         stored.decided.push((approval, decision));
-                        stored.deliveries.push(decided_delivery(closed));
+                        stored.deliveries.extend((!closed.by_hand).then(|| decided_delivery(closed)));
                     }
                 }
                 return Ok(());
@@ -541,7 +570,7 @@ fn store_gateway(
         gateway_effect::Effect::Decide { approval, by, decision } => {
             if let Decided::Now(closed) = decide(tx, approval, *decision, by)? {
                 stored.decided.push((approval.clone(), *decision));
-                stored.deliveries.push(decided_delivery(closed));
+                stored.deliveries.extend((!closed.by_hand).then(|| decided_delivery(closed)));
             }
         }
         gateway_effect::Effect::Cancel { conversation, by } => {

@@ -346,6 +346,9 @@ pub struct Approval {
     pub hash: String,
     /// Until when it may be answered.
     pub expires: Timestamp,
+    /// Asked of somebody who runs the turn by hand, not in the conversation.
+    #[serde(default)]
+    pub by_hand: bool,
     /// The answer, with who gave it.
     #[serde(default)]
     pub decision: Option<(Decision, Sender)>,

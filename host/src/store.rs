@@ -1,7 +1,7 @@
 //! Everything that must outlive the process: sessions and their messages, what came in, what goes out, approvals, the
 //! state of plugins, grants, the ledger, usage.
 //!
-//! One redb file, `store.redb` in the home, which one process has at a time. Reading ([`Store::read`]) happens on the
+//! One redb file, `openpista.redb` in the home, which one process has at a time. Reading ([`Store::read`]) happens on the
 //! caller's thread and sees one consistent state. Writing ([`Store::write`]) hands a closure to the one writer thread
 //! (`writer`), which commits durably what is queued and answers then: whoever has an `Ok` will find it after a kill or
 //! a power cut. What belongs together goes into one closure and is stored together or not at all:

@@ -15,6 +15,7 @@ use crate::admin::{
 use crate::agent::event::{Ending, Event};
 use crate::agent::ports::Toolbox as _;
 use crate::message::{Decision, Inbound, Sender, new_id, now};
+use crate::plugin::manifest::Need;
 use crate::plugin::registry::{Idle, RoleKind, Snapshot};
 use crate::plugin::{Plugin, check_kind, digest};
 use crate::session::{Catalogue as _, Key, Tapped};
@@ -416,6 +417,23 @@ impl Admin {
         } else {
             grants.into_iter().map(|grant| (grant.capability, grant.scope)).collect()
         };
+        let asked = asked
+            .into_iter()
+            .map(|(capability, scope)| {
+                let need = plugin.manifest.needs.iter().find(|need| need.capability == capability);
+                let wanted = need.map(|need| need.scope.clone()).unwrap_or_default();
+                let beyond = scope.iter().find(|item| !wanted.contains(item) && !wanted.iter().any(|all| all == "*"));
+                match (need, beyond) {
+                    (Some(_), Some(item)) => Err(Refusal::invalid(format!(
+                        "{} does not ask for {capability}={item}; it asks for {}",
+                        plugin.manifest.name,
+                        wanted.join(", ")
+                    ))),
+                    (Some(_), None) if scope.is_empty() => Ok((capability, wanted)),
+                    _ => Ok((capability, scope)),
+                }
+            })
+            .collect::<Result<BTreeMap<_, _>, _>>()?;
         if let Some(unasked) =
             asked.keys().find(|capability| !plugin.manifest.needs.iter().any(|need| need.capability == **capability))
         {
@@ -439,6 +457,7 @@ impl Admin {
     async fn deny(&self, name: &str, grants: Vec<Grant>) -> Result<PluginSummary, Refusal> {
         let plugin = self.named(name)?;
         let all: Vec<String> = plugin.manifest.needs.iter().map(|need| need.capability.clone()).collect();
+        let (needs, stock) = (plugin.manifest.needs.clone(), self.0.registry.is_stock(&plugin.digest));
         self.change_grants(&plugin, move |granted| {
             if grants.is_empty() {
                 granted.allowed.clear();
@@ -448,8 +467,17 @@ impl Admin {
                 if grant.scope.is_empty() {
                     granted.allowed.remove(&grant.capability);
                     granted.denied.insert(grant.capability.clone(), Vec::new());
-                } else if let Some(had) = granted.allowed.get_mut(&grant.capability) {
-                    had.retain(|item| !grant.scope.contains(item));
+                } else {
+                    // Taking a part away from what came with the host leaves the rest as the person's own word.
+                    let rest = granted
+                        .allowed
+                        .entry(grant.capability.clone())
+                        .or_insert_with(|| if stock { scope_of(&needs, &grant.capability) } else { Vec::new() });
+                    rest.retain(|item| !grant.scope.contains(item));
+                    if rest.is_empty() {
+                        granted.allowed.remove(&grant.capability);
+                        granted.denied.insert(grant.capability.clone(), Vec::new());
+                    }
                 }
             }
         })
@@ -552,9 +580,13 @@ impl Admin {
             }
             found = true;
             let own: Vec<_> = transports.iter().filter(|transport| transport.instance == status.name).collect();
-            let down = own.iter().any(|transport| !matches!(transport.state, State::Open | State::Listening));
+            let off = own.iter().all(|transport| matches!(transport.state, State::Off { .. }));
+            let down = own
+                .iter()
+                .any(|transport| !matches!(transport.state, State::Open | State::Listening | State::Off { .. }));
             let state = match (&status.failed, own.is_empty(), down) {
                 (Some(_), _, _) | (None, true, _) => "down",
+                (None, false, _) if off => "off",
                 (None, false, true) => "connecting",
                 (None, false, false) => "live",
             };
@@ -703,6 +735,10 @@ fn find(snapshot: &Snapshot, name: &str) -> Option<Arc<Plugin>> {
     }
     let idle = snapshot.idle.iter().find(|idle| idle.name == name)?;
     snapshot.plugins.get(&idle.plugin).cloned()
+}
+
+fn scope_of(needs: &[Need], capability: &str) -> Vec<String> {
+    needs.iter().filter(|need| need.capability == capability).flat_map(|need| need.scope.clone()).collect()
 }
 
 fn roles(plugin: &Plugin) -> Vec<String> {

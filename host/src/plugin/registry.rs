@@ -60,6 +60,8 @@ pub struct Wishes {
     pub safe_mode: bool,
     /// The default limits.
     pub limits: Limits,
+    /// Where presets look for keys.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// The person's standing words, kept in the store.
@@ -372,7 +374,8 @@ impl Registry {
                 Some(plugin) => plugins.get(plugin).cloned(),
                 None => plugins.values().find(|plugin| plays(plugin, *role) && knows(plugin, name)).cloned(),
             };
-            let preset = plugin.as_ref().and_then(|plugin| preset_state(plugin, name, wanted));
+            let preset =
+                plugin.as_ref().and_then(|plugin| preset_state(plugin, name, wanted, &self.wishes.environment));
             rows.push((*role, name.clone(), plugin, wanted.clone(), preset));
         }
         for plugin in plugins.values() {
@@ -393,7 +396,7 @@ impl Registry {
                 for name in names {
                     if named.insert((role, name.clone())) {
                         let wanted = Wanted::default();
-                        let preset = preset_state(plugin, &name, &wanted);
+                        let preset = preset_state(plugin, &name, &wanted, &self.wishes.environment);
                         rows.push((role, name, Some(Arc::clone(plugin)), wanted, preset));
                     }
                 }
@@ -435,7 +438,7 @@ impl Registry {
             Standing::Waiting(needs) => return Err(NotWorking::Waiting(needs)),
             Standing::Refused(reason) => return Err(NotWorking::Refused(reason)),
         };
-        let mut values = secret_values(plugin, wanted, preset, stock, &own);
+        let mut values = secret_values(plugin, wanted, preset, stock, &own, &self.wishes.environment);
         if let Some(missing) =
             plugin.manifest.secrets.iter().find(|secret| !secret.optional && !values.contains_key(&secret.name))
         {
@@ -486,12 +489,17 @@ fn knows(plugin: &Plugin, name: &str) -> bool {
         || plugin.manifest.presets.iter().any(|preset| preset.name == name)
 }
 
-fn preset_state(plugin: &Plugin, name: &str, wanted: &Wanted) -> Option<PresetState> {
+fn preset_state(
+    plugin: &Plugin,
+    name: &str,
+    wanted: &Wanted,
+    environment: &BTreeMap<String, String>,
+) -> Option<PresetState> {
     let preset = plugin.manifest.presets.iter().find(|preset| preset.name == name)?.clone();
     let variables: Vec<String> = preset
         .environment
         .iter()
-        .filter(|(_, variable)| std::env::var(variable).is_ok_and(|value| !value.is_empty()))
+        .filter(|(_, variable)| environment.get(variable).is_some_and(|value| !value.is_empty()))
         .map(|(_, variable)| variable.clone())
         .collect();
     let keyed = preset
@@ -509,6 +517,7 @@ fn secret_values(
     preset: Option<&PresetState>,
     stock: bool,
     own: &BTreeSet<String>,
+    environment: &BTreeMap<String, String>,
 ) -> BTreeMap<String, SecretValue> {
     let mut values = wanted.secrets.clone();
     let Some(preset) = preset.filter(|_| stock) else { return values };
@@ -525,7 +534,7 @@ fn secret_values(
         if moved || values.contains_key(secret) {
             continue;
         }
-        if let Ok(value) = std::env::var(variable)
+        if let Some(value) = environment.get(variable)
             && !value.is_empty()
         {
             match SecretValue::new(value) {

@@ -103,6 +103,7 @@ impl TurnApprover {
             arguments: call.arguments.clone(),
             hash: hash(call),
             expires: now().saturating_add(time),
+            by_hand: self.tap.is_some(),
             decision: None,
             receipt: None,
         }

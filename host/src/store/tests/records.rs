@@ -592,6 +592,7 @@ pub(super) fn approval(id: &str, session: &str, expires: u64) -> Approval {
         expires,
         decision: None,
         receipt: None,
+        by_hand: false,
     }
 }
 

@@ -1,7 +1,10 @@
 //! Attacks: one tool for each, by name. `attack` has those that need nothing but a processor, `reach` those that ask
 //! the host for something.
 
-#![cfg_attr(target_arch = "wasm32", allow(unsafe_code, missing_docs, reason = "generated: the calls over the boundary"))]
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(unsafe_code, missing_docs, reason = "generated: the calls over the boundary")
+)]
 
 #[cfg(target_arch = "wasm32")]
 mod attack;

@@ -1,6 +1,9 @@
 //! Reads its state while it describes itself.
 
-#![cfg_attr(target_arch = "wasm32", allow(unsafe_code, missing_docs, reason = "generated: the calls over the boundary"))]
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(unsafe_code, missing_docs, reason = "generated: the calls over the boundary")
+)]
 
 #[cfg(target_arch = "wasm32")]
 mod guest {

@@ -1,6 +1,9 @@
 //! Built for an older contract: the WIT beside it is the host's with its versions changed.
 
-#![cfg_attr(target_arch = "wasm32", allow(unsafe_code, missing_docs, reason = "generated: the calls over the boundary"))]
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(unsafe_code, missing_docs, reason = "generated: the calls over the boundary")
+)]
 
 #[cfg(target_arch = "wasm32")]
 mod guest {

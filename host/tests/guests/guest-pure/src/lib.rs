@@ -1,6 +1,9 @@
 //! A harmless tool. The tests load it beside each attack, and write lies over its long name, version and schema.
 
-#![cfg_attr(target_arch = "wasm32", allow(unsafe_code, missing_docs, reason = "generated: the calls over the boundary"))]
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(unsafe_code, missing_docs, reason = "generated: the calls over the boundary")
+)]
 
 #[cfg(target_arch = "wasm32")]
 mod guest {

@@ -1,6 +1,9 @@
 //! Asks for the shell, and so waits for the person's word.
 
-#![cfg_attr(target_arch = "wasm32", allow(unsafe_code, missing_docs, reason = "generated: the calls over the boundary"))]
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(unsafe_code, missing_docs, reason = "generated: the calls over the boundary")
+)]
 
 #[cfg(target_arch = "wasm32")]
 mod guest {
@@ -9,7 +12,7 @@ mod guest {
     use exports::openpista::plugin::manifest::{self, Manifest, Need};
     use exports::openpista::plugin::tools::{self, Invocation, ToolError};
     use openpista::shell::shell;
-    use openpista::types::types::{Content, ToolDefinition, Output, ToolHints};
+    use openpista::types::types::{Content, Output, ToolDefinition, ToolHints};
 
     struct Plugin;
 
