@@ -31,6 +31,8 @@ let titles = [];
 // The token of a printed link is used once and leaves the address before anything else happens.
 const token = new URLSearchParams(location.hash.slice(1)).get('token');
 if (token !== null) history.replaceState(null, '', location.pathname + location.search);
+// The browser fetches the icon late, and would look for it below the address that the page has by then.
+document.querySelector('link[rel=icon]').href = new URL('assets/icon.svg', root).href;
 if (session === undefined) {
   session = randomId();
   history.replaceState({ session }, '', address(session));
@@ -353,6 +355,7 @@ function showDecision(frame) {
   if (!card) return;
   const words = { once: '✓ Allowed.', session: '✓ Allowed for this session.', deny: '✗ Denied.' };
   const text = words[frame.decision] ?? 'No longer open.';
+  card.classList.add('decided');
   card.querySelector('.choices').replaceChildren(text + (frame.by ? ` (${frame.by})` : ''));
 }
 

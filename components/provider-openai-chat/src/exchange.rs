@@ -59,10 +59,8 @@ pub fn follow(
     loop {
         let piece = match incoming.read() {
             Ok(piece) => piece,
-            Err(Error::Cancelled) => return Ok(answer.cancelled()),
-            Err(Error::AccessDenied(why)) => return Err(ProviderError::AccessDenied(why)),
             Err(Error::TimedOut) => return Err(ProviderError::Transport("the answer stopped coming".into())),
-            Err(error) => return Err(ProviderError::Transport(error.to_string())),
+            Err(error) => return failure::from_capability(error).map_or_else(|| Ok(answer.cancelled()), Err),
         };
         let ended = piece.is_none();
         for data in events.take(piece)? {

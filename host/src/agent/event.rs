@@ -137,7 +137,7 @@ impl Ending {
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// No credential, or it was refused: the person signs in.
-    #[error("{model} needs a sign-in: {reason}")]
+    #[error("{model} needs a sign-in (look at its secrets in config.toml): {reason}")]
     AuthRequired {
         /// `instance/model`.
         model: String,

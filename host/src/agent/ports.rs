@@ -100,7 +100,7 @@ pub enum ProviderError {
     #[error("the model's service refused the request: {0}")]
     BadRequest(String),
     /// No connection, or it broke.
-    #[error("no connection to the model's service: {0}")]
+    #[error("the connection to the model's service failed: {0}")]
     Transport(String),
     /// A trap, a limit, or else.
     #[error("{0}")]

@@ -108,9 +108,12 @@ fn unlisted(plugin: &Plugin, needs: &BTreeMap<&str, &Need>) -> Option<String> {
     None
 }
 
-/// Both asked for and granted; `*` on one side takes what the other says.
+/// Both asked for and granted; `*` on one side takes what the other says. `lan:HOST` is more than `HOST`, so both come
+/// to `HOST`: a host that a setting names is asked for with `lan:`, and people grant it without.
 fn meet(asked: &[String], granted: &[String]) -> Vec<String> {
-    let covers = |set: &[String], item: &String| set.contains(item) || set.iter().any(|all| all == "*");
+    let covers = |set: &[String], item: &String| {
+        set.iter().any(|entry| entry == "*" || entry == item || entry.strip_prefix("lan:") == Some(item.as_str()))
+    };
     let mut scope: Vec<String> = asked.iter().filter(|item| covers(granted, item)).cloned().collect();
     for item in granted {
         if covers(asked, item) && !scope.contains(item) {
@@ -176,6 +179,8 @@ mod tests {
         assert_eq!(meet(&strings(&["*"]), &strings(&["ls"])), strings(&["ls"]));
         assert_eq!(meet(&strings(&["*"]), &strings(&["*"])), strings(&["*"]));
         assert_eq!(meet(&strings(&["a"]), &strings(&["c"])), strings(&[]));
+        assert_eq!(meet(&strings(&["lan:a"]), &strings(&["a"])), strings(&["a"]));
+        assert_eq!(meet(&strings(&["a"]), &strings(&["lan:a"])), strings(&["a"]));
     }
 
     #[test]

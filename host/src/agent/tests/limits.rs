@@ -205,7 +205,7 @@ async fn every_failure_leads_where_it_should() {
         (
             (0..2).map(|_| Reply::Break("Hal", E::Transport("cut".into()))).collect(),
             (
-                failed("fake/m", "the answer was cut off while it came (no connection to the model's service: cut)"),
+                failed("fake/m", "the answer was cut off while it came (the connection to the model's service failed: cut)"),
                 "",
                 "fake/m",
             ),
@@ -243,7 +243,7 @@ async fn an_answer_that_breaks_while_it_comes_begins_anew_for_the_reader_too() {
             Event::Text("Hal".into()),
             Event::Restarted,
             Event::Retrying {
-                reason: "fake/m: no connection to the model's service: cut".into(),
+                reason: "fake/m: the connection to the model's service failed: cut".into(),
                 model: "fake/m".into(),
                 wait: Duration::ZERO,
             },
