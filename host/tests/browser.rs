@@ -1,6 +1,8 @@
 //! The web page as a person meets it: the real daemon, a real browser, and a model's service that streams
 //! (`browser/model.mjs`). `browser/chat.mjs` plays the person and tells what there was to see.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "what a test is made of fails as loudly as the test")]
+
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -1,6 +1,8 @@
 //! What the stock provider and the host make of a service that misbehaves: a person is told what happened, a script gets
 //! an exit code, and what was said stays in the session.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "what a test is made of fails as loudly as the test")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
