@@ -161,7 +161,8 @@ fn a_person_asks_allows_a_tool_and_reads_the_answer_while_it_grows() {
     assert!(address.starts_with(&format!("{root}s/")) && !address.contains(token), "{address}");
 
     let lengths: Vec<u64> = serde_json::from_value(seen["lengths"].take()).unwrap();
-    assert!(lengths.len() >= 3 && lengths.is_sorted(), "the text did not grow while it came: {lengths:?}");
+    let partial = lengths.iter().filter(|length| **length < answer.len() as u64 / 2).count();
+    assert!(partial >= 3 && lengths.is_sorted(), "the text did not grow while it came: {lengths:?}");
 
     let output = seen["live"]["output"].take();
     let again = seen["reloaded"]["output"].take();
