@@ -205,7 +205,10 @@ async fn every_failure_leads_where_it_should() {
         (
             (0..2).map(|_| Reply::Break("Hal", E::Transport("cut".into()))).collect(),
             (
-                failed("fake/m", "the answer was cut off while it came (the connection to the model's service failed: cut)"),
+                failed(
+                    "fake/m",
+                    "the answer was cut off while it came (the connection to the model's service failed: cut)",
+                ),
                 "",
                 "fake/m",
             ),
