@@ -200,11 +200,11 @@ fn check_world(shape: &Shape) -> Result<()> {
             && (theirs.major, theirs.minor) != (mine.major, mine.minor)
         {
             let (what, todo) = if theirs > mine {
-                ("newer", "update openpista-host")
+                ("a newer", "update openpista-host")
             } else {
-                ("older", "build it again with the WIT of this host (`openpista-host plugin new` lays it out)")
+                ("an older", "build it again with the WIT of this host (`openpista-host plugin new` lays it out)")
             };
-            bail!("it was built for a {what} contract ({interface} {version}; this host has {CONTRACT}): {todo}");
+            bail!("it was built for {what} contract ({interface} {version}; this host has {CONTRACT}): {todo}");
         }
     }
     if !exports.iter().any(|name| name.starts_with("openpista:plugin/manifest@")) {

@@ -121,7 +121,9 @@ impl Runtime {
             return Ok(component);
         }
         let bytes = bytes()?;
-        let component = Component::from_binary(&self.engine, &bytes).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        let component = Component::from_binary(&self.engine, &bytes).map_err(|error| {
+            anyhow::anyhow!("it is cut off, damaged, or uses what this host does not know: {error:#}")
+        })?;
         self.cache.keep(digest, &component);
         // What was just compiled is on the heap; what is loaded is mapped from the file and shared.
         Ok(self.cache.load(&self.engine, digest).unwrap_or(component))

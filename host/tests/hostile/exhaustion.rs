@@ -196,7 +196,7 @@ async fn a_flood_of_standard_output_is_cut_at_64_kib_of_one_call() {
     assert_eq!(bench.beside_pure(json!({ "attack": "stdout" })).await.unwrap().unwrap(), "100000 lines written");
     let text = log.text();
     assert_eq!(text.matches("the guest wrote more than 64 KiB in one call; the rest is dropped").count(), 1);
-    assert_eq!(text.matches("yyyy\n").count(), 64);
+    assert_eq!(text.lines().filter(|line| line.contains("yyyy")).count(), 64);
 }
 
 #[tokio::test]
@@ -205,14 +205,14 @@ async fn a_flood_of_log_lines_is_cut_at_100_a_second_and_counted() {
     let bench = Bench::hostile("").await;
     assert_eq!(bench.beside_pure(json!({ "attack": "log" })).await.unwrap().unwrap(), "all logged");
     let text = log.text();
-    let written = text.matches(": flood ").count() + text.matches(" flood ").count() - text.matches(": flood ").count();
+    let written = text.matches("plugin: flood ").count();
     let dropped: usize = text
         .lines()
-        .filter_map(|line| line.split_once("lines were dropped: "))
-        .map(|(_, count)| count.split_whitespace().next().unwrap().parse::<usize>().unwrap())
+        .filter_map(|line| line.split_once(" lines were dropped: a call logs at most 100 a second"))
+        .map(|(before, _)| before.rsplit(' ').next().unwrap().parse::<usize>().unwrap())
         .sum();
     assert_eq!(written + dropped, 100_000);
-    assert!(text.contains("flood 99"));
+    assert!((100..100_000).contains(&written), "{written}");
 }
 
 #[tokio::test]
@@ -241,7 +241,7 @@ async fn state_over_64_mib_is_refused_within_a_call_and_over_several() {
 }
 
 #[tokio::test]
-async fn processes_without_end_are_refused_at_the_limit_of_resources_and_end_with_the_call() {
+async fn processes_without_end_are_refused_at_the_limit_of_resources() {
     let config = "grants = { shell = [\"*\"] }\n[limits]\nresources = 16";
     let bench = Bench::hostile(config).await;
     let told = bench.beside_pure(json!({ "attack": "processes" })).await.unwrap().unwrap();

@@ -94,7 +94,7 @@ async fn addresses_inside_are_refused_even_where_they_are_granted() {
     let told = bench.told(json!({ "attack": "fetch", "url": "http://169.254.169.254/latest/meta-data" })).await;
     assert_eq!(
         told,
-        "Error::AccessDenied(\"169.254.169.254:80 leads to 169.254.169.254, which is link-local, where clouds answer \
+        "Error::AccessDenied(\"169.254.169.254 leads to 169.254.169.254, which is link-local, where clouds answer \
          with credentials; no grant allows that\")"
     );
     bench.pure_works().await;
@@ -142,7 +142,7 @@ async fn a_redirect_is_checked_like_the_first_address() {
     let (server, other) = (Server::start(leading).await, Server::start(plain).await);
     let bench = Bench::hostile(&grants(&[&format!("localhost:{}", server.port)])).await;
     for (to, refused) in [
-        ("http://169.254.169.254/latest/meta-data".to_string(), "169.254.169.254:80".to_string()),
+        ("http://169.254.169.254/latest/meta-data".to_string(), "169.254.169.254".to_string()),
         (other.url("/"), format!("localhost:{}", other.port)),
         (format!("http://127.0.0.1:{}/", other.port), format!("127.0.0.1:{}", other.port)),
         (format!("http://2130706433:{}/", other.port), format!("127.0.0.1:{}", other.port)),
@@ -168,12 +168,14 @@ async fn a_secret_that_a_server_echoes_never_reaches_the_guest_in_any_spelling()
     let told = bench.told(json!({ "attack": "fetch", "url": server.url("/"), "secret": "yes" })).await;
     let body = told.lines().skip_while(|line| !line.starts_with("arrived")).collect::<Vec<_>>();
     let [arrived, plain, percent, base64, within] = body.as_slice() else { panic!("{told}") };
+    // The last character of a base64 text that ends with the secret holds four bits of it: what is cut out is what
+    // every text around the secret has in common.
     assert_eq!(
         [*arrived, *plain, *percent, *base64],
-        ["arrived: true", "[secret key]", "[secret key]", "[secret key]"]
+        ["arrived: true", "[secret key]", "[secret key]", "[secret key]k="]
     );
     assert!(within.contains("[secret key]"), "{within}");
-    for header in ["x-plain: Bearer [secret key]", "x-percent: [secret key]", "x-base64: [secret key]"] {
+    for header in ["x-plain: Bearer [secret key]", "x-percent: [secret key]", "x-base64: [secret key]k="] {
         assert!(told.lines().any(|line| line == header), "{header}: {told}");
     }
     assert!(!told.contains("s3cret"), "{told}");
