@@ -178,11 +178,11 @@ impl App {
             Arc::clone(&self.hub),
         )
         .await?;
-        // Set once: a daemon serves once.
-        let _ = self.addresses.set(server.addresses().to_vec());
         self.warm_up().await;
         ready(self);
         self.gateway.reconcile().await;
+        // Set once, and only now: who reads the address of `status` finds the channels there.
+        let _ = self.addresses.set(server.addresses().to_vec());
         self.gateway.resume().await?;
         let tending = tokio::spawn(Arc::clone(&self.gateway).tend());
         let watching = tokio::spawn({

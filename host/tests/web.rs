@@ -70,7 +70,7 @@ async fn a_permission_for_the_session_asks_once_and_only_there() {
     client.say("m2", QUESTION).await;
     assert_eq!(kind(&client.expect_any(&["reply", "approval"]).await), "reply");
     let mut other = daemon.client(&home, "seldom").await;
-    other.say("m1", QUESTION).await;
+    other.say("m3", QUESTION).await;
     assert_eq!(kind(&other.expect_any(&["reply", "approval"]).await), "approval");
 }
 
