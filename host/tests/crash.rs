@@ -3,10 +3,12 @@
 mod daemon;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
 use daemon::client::{Client, PAUSE, kind};
 use daemon::{Daemon, Home, PATIENCE};
+use openpista_host::store::{Options, Store};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
@@ -94,20 +96,34 @@ async fn idle(home: &Home) -> bool {
     home.json(&["status"]).await.iter().any(|status| status["turns"] == json!(0))
 }
 
+/// No message and no delivery is left in the store; its daemon has ended.
+fn nothing_waits(home: &Home, what: &str) {
+    let store = Store::open(&home.path().join("openpista.redb"), Options::default()).unwrap();
+    let waiting = store.read(|tx| Ok((tx.inbox_conversations()?, tx.outbox_conversations()?))).unwrap();
+    assert_eq!(waiting, (Vec::new(), Vec::new()), "{what}");
+    store.close();
+}
+
 async fn survives_failpoint(name: &str, count: u32) {
     let what = format!("{name}:{count}");
     let home = Home::new();
     let mut talk = Talk::new();
     let mut first = home.launch(&[("OPENPISTA_FAILPOINT", &what)]);
-    if first.ready(&home).await.is_some() && talk.go_on(&first, &home).await.is_some() {
-        // All is said; the kill comes while it is answered, if it comes at all.
-        let _ = timeout(Duration::from_secs(5), first.ended()).await;
+    if first.ready(&home).await.is_some() {
+        // The kill comes while messages are said, or while they are answered.
+        let _ = talk.go_on(&first, &home).await;
     }
-    first.kill().await;
+    assert_eq!(
+        first.ended().await.signal(),
+        Some(nix::sys::signal::Signal::SIGKILL as i32),
+        "{what} was not reached:\n{}",
+        first.log()
+    );
     let second = home.start().await;
     talk.go_on(&second, &home).await.unwrap_or_else(|| panic!("{what}: the second daemon ended:\n{}", second.log()));
     judge(&home, &second, &what).await;
     assert!(second.end().await.success(), "{what}");
+    nothing_waits(&home, &what);
 }
 
 /// Kills the daemon after so long, again and again, then lets one live.
@@ -128,6 +144,7 @@ async fn survives_kills(delays: &[Duration]) {
     talk.go_on(&daemon, &home).await.unwrap_or_else(|| panic!("{what}: the last daemon ended:\n{}", daemon.log()));
     judge(&home, &daemon, &what).await;
     assert!(daemon.end().await.success(), "{what}");
+    nothing_waits(&home, &what);
 }
 
 /// Without a crate for it: the digits of a new id are random enough to choose moments.

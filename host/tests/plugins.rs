@@ -14,6 +14,13 @@ async fn standing(home: &Home, file: &str) -> Option<Value> {
     list.into_iter().find(|plugin| plugin["file"] == json!(file))
 }
 
+/// What the list says of a file that is broken while its last good version serves; none while it is not.
+async fn broken(home: &Home, file: &str) -> Option<String> {
+    let plugin = standing(home, file).await?;
+    assert_eq!(plugin["standing"], json!("ready"), "{plugin}");
+    plugin["reason"].as_str().filter(|why| why.contains("broken")).map(str::to_string)
+}
+
 /// The same component with a section that means nothing: another digest.
 fn altered(bytes: &[u8]) -> Vec<u8> {
     // A custom section: id 0, its size, the length of its name, its name.
@@ -81,11 +88,8 @@ async fn a_broken_file_over_a_good_one_changes_nothing_but_the_list() {
     let noise: Vec<u8> = good.iter().map(|byte| byte.wrapping_mul(31).wrapping_add(7)).collect();
     for (round, bad) in [noise, core_module, good[..good.len() / 2].to_vec()].into_iter().enumerate() {
         std::fs::write(&file, bad).unwrap();
-        let broken = until("the file to be listed as broken", async || {
-            standing(&home, "tool-shell.wasm").await.filter(|plugin| plugin["standing"] == json!("broken"))
-        })
-        .await;
-        assert!(!broken["reason"].as_str().unwrap_or_default().is_empty(), "{broken}");
+        let why = until("the file to be listed as broken", async || broken(&home, "tool-shell.wasm").await).await;
+        assert!(why.contains("last good version"), "{why}");
         client.say(&format!("m{round}"), QUESTION).await;
         let approval = client.expect_any(&["approval", "reply"]).await;
         assert_eq!(kind(&approval), "approval", "the good one is still in use");
@@ -93,10 +97,8 @@ async fn a_broken_file_over_a_good_one_changes_nothing_but_the_list() {
         let reply = client.expect("reply").await;
         assert!(reply["text"].as_str().unwrap().contains("marmalade.txt"), "{reply}");
         std::fs::write(&file, &good).unwrap();
-        until("the file to be good again", async || {
-            standing(&home, "tool-shell.wasm").await.filter(|plugin| plugin["standing"] == json!("ready"))
-        })
-        .await;
+        let good_again = async || broken(&home, "tool-shell.wasm").await.is_none().then_some(());
+        until("the file to be good again", good_again).await;
     }
 }
 

@@ -83,10 +83,8 @@ async fn stop_ends_a_running_command_with_its_process() {
     let approval = client.expect("approval").await;
     client.decide(&approval, "once").await;
     let file = home.workspace().join("pid");
-    let pid = until("the command's process", async || {
-        std::fs::read_to_string(&file).ok()?.trim().parse::<u32>().ok()
-    })
-    .await;
+    let pid =
+        until("the command's process", async || std::fs::read_to_string(&file).ok()?.trim().parse::<u32>().ok()).await;
     let process = format!("/proc/{pid}/cmdline");
     let runs = || std::fs::read(&process).is_ok_and(|line| line.starts_with(b"sleep"));
     until("the command to run", async || runs().then_some(())).await;
@@ -129,11 +127,7 @@ async fn a_client_that_comes_back_gets_what_it_missed_and_only_that() {
     assert!(client.seen.contains(&approval), "an open question is asked again: {:?}", client.seen);
     assert_eq!(
         told(&entries(&client)).into_iter().filter(|(_, text)| !text.is_empty()).take(3).collect::<Vec<_>>(),
-        [
-            ("person".to_string(), "and again".to_string()),
-            reply(&second),
-            ("person".to_string(), QUESTION.to_string())
-        ]
+        [("person".to_string(), "and again".to_string()), reply(&second), ("person".to_string(), QUESTION.to_string())]
     );
     client.decide(&approval, "once").await;
     client.expect("reply").await;

@@ -216,9 +216,7 @@ impl Daemon {
         let log = self.log.clone();
         timeout(PATIENCE, self.child.wait())
             .await
-            .unwrap_or_else(|_| {
-                panic!("the daemon still runs:\n{}", std::fs::read_to_string(log).unwrap_or_default())
-            })
+            .unwrap_or_else(|_| panic!("the daemon still runs:\n{}", std::fs::read_to_string(log).unwrap_or_default()))
             .unwrap()
     }
 
