@@ -1,5 +1,11 @@
 //! `kill -9` at any moment: whatever a client was told is said is answered, once and in order, by the next process.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy exempts only functions that are tests themselves, not what they share"
+)]
+
 mod daemon;
 
 use std::collections::{BTreeSet, VecDeque};

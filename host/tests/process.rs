@@ -1,6 +1,12 @@
 //! The executable on its own: the console, one question and its answer, the beginning and the end of a daemon, and
 //! what it does with a home that is not as it should be.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy exempts only functions that are tests themselves, not what they share"
+)]
+
 mod daemon;
 
 use std::process::Stdio;

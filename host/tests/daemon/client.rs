@@ -55,7 +55,7 @@ impl Client {
         self.try_send(frame).await.expect("a frame that is sent");
     }
 
-    /// Sends a frame; false if the connection is gone.
+    /// Sends a frame, unless the connection is gone.
     pub async fn try_send(&mut self, frame: Value) -> Result<(), tokio_tungstenite::tungstenite::Error> {
         self.raw(Message::text(frame.to_string())).await
     }
