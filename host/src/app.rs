@@ -9,6 +9,7 @@ mod joints;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -73,6 +74,8 @@ pub struct App {
     /// Since when.
     started: u64,
     addresses: OnceLock<Vec<SocketAddr>>,
+    /// The channels are there, too.
+    open: AtomicBool,
 }
 
 impl App {
@@ -156,6 +159,7 @@ impl App {
             quit,
             started: now(),
             addresses: OnceLock::new(),
+            open: AtomicBool::new(false),
         }))
     }
 
@@ -183,6 +187,7 @@ impl App {
         self.warm_up().await;
         ready(self);
         self.gateway.reconcile().await;
+        self.open.store(true, Ordering::Release);
         self.gateway.resume().await?;
         let tending = tokio::spawn(Arc::clone(&self.gateway).tend());
         let watching = tokio::spawn({
@@ -233,6 +238,11 @@ impl App {
     /// Where the page is, without its token.
     pub fn address(&self) -> Option<String> {
         self.addresses.get().and_then(|addresses| addresses.first()).map(|address| format!("http://{address}"))
+    }
+
+    /// The same, once something answers there: before, a client would only find that there is nothing.
+    pub fn open_address(&self) -> Option<String> {
+        self.open.load(Ordering::Acquire).then(|| self.address()).flatten()
     }
 
     /// The address to open, with the token behind `#`, where no server and no log sees it.

@@ -104,7 +104,7 @@ impl Admin {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
             started: self.0.started,
-            address: self.0.address(),
+            address: self.0.open_address(),
             turns: self.0.sessions.busy(),
         }
     }
