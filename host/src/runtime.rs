@@ -207,6 +207,7 @@ impl Clock {
     }
 
     /// One tick; longer while nothing runs.
+    #[expect(clippy::disallowed_methods, reason = "a thread of its own that keeps time")]
     fn wait(&self) {
         std::thread::sleep(TICK);
         if self.live.load(Ordering::Acquire) > 0 {

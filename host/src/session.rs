@@ -97,7 +97,7 @@ pub enum Tapped {
     /// The agent's events.
     Event(Event),
     /// An approval waits.
-    Ask(Approval),
+    Ask(Box<Approval>),
     /// The turn is over.
     End(TurnEnd),
     /// The host's own words: the answer to a command.

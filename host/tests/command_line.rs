@@ -1,5 +1,7 @@
 //! The executable as a person or a script meets it: exit codes, what it says, what it leaves alone.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
+
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Output};

@@ -46,7 +46,7 @@ pub fn duration(value: &Value) -> Result<Duration, String> {
 pub fn show_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     for (unit, size) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
-        if milliseconds >= size && milliseconds % size == 0 {
+        if milliseconds >= size && milliseconds.is_multiple_of(size) {
             return format!("{}{unit}", milliseconds / size);
         }
     }
@@ -75,7 +75,7 @@ pub fn size(value: &Value) -> Result<u64, String> {
 /// A size in the words of [`size`].
 pub fn show_size(bytes: u64) -> String {
     for (unit, scale) in [("GB", 1_u64 << 30), ("MB", 1 << 20), ("KB", 1 << 10)] {
-        if bytes >= scale && bytes % scale == 0 {
+        if bytes >= scale && bytes.is_multiple_of(scale) {
             return format!("{}{unit}", bytes / scale);
         }
     }

@@ -171,7 +171,7 @@ impl Approver for TurnApprover {
         };
         let mut answer = self.desk.waiting.wait(&approval.id);
         if let Some(tap) = &self.tap {
-            tap(Tapped::Ask(approval.clone()));
+            tap(Tapped::Ask(Box::new(approval.clone())));
         }
         let left = std::time::Duration::from_millis(approval.expires.saturating_sub(now()));
         let answered = async {

@@ -65,6 +65,7 @@ impl Seen {
 }
 
 /// What an attempt of a poll or a dial meets.
+#[expect(clippy::large_enum_variant, reason = "a handful of them in a test")]
 pub(super) enum Attempt {
     Denied(ReceiverError),
     Answer(Response),

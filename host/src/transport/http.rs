@@ -247,13 +247,13 @@ async fn answer(request: Request<Body>, shared: &Arc<Shared>, peer: &Peer) -> Re
     let upgrade = is_upgrade(&request);
     let preflight =
         request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    if let Origin::Foreign(origin) = &origin {
-        if upgrade || preflight || changes_something(request.method()) {
-            tracing::warn!(origin, peer = %peer.address, "refused: the page is another site's");
-            let why = "Pages of this origin may not ask. If they should, add it to `cors_origins` under `[server]` in \
-                       config.toml.\n";
-            return hardened(plain(StatusCode::FORBIDDEN, why), None);
-        }
+    if let Origin::Foreign(origin) = &origin
+        && (upgrade || preflight || changes_something(request.method()))
+    {
+        tracing::warn!(origin, peer = %peer.address, "refused: the page is another site's");
+        let why = "Pages of this origin may not ask. If they should, add it to `cors_origins` under `[server]` in \
+                   config.toml.\n";
+        return hardened(plain(StatusCode::FORBIDDEN, why), None);
     }
     let cors = match origin {
         Origin::Configured(origin) => Some(origin),
