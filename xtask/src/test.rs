@@ -94,7 +94,7 @@ fn check(workspace: &Workspace, name: &str) -> Result<Done> {
         "clippy" => cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?,
         "licences" => return licences(workspace),
         "skills" => return skills(workspace),
-        _ => test_command(workspace)?.arg("--no-fail-fast").run()?,
+        _ => test_command(workspace)?.run()?,
     }
     Ok(Done::Yes)
 }
