@@ -5,6 +5,7 @@
 
 mod admin;
 mod joints;
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

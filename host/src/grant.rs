@@ -36,6 +36,6 @@ impl Grants {
 /// The sentence for a denial: what was refused and the command that would allow it.
 pub fn denial(instance: &str, capability: &str, item: &str) -> String {
     format!(
-        "{instance} may not use {capability} for {item}; to allow it, if its manifest asks for it: openpista-host plugin allow {instance} {capability}={item}"
+        "{instance} may not use {capability} for {item}; to allow it: openpista-host plugin allow {instance} {capability}={item}"
     )
 }

@@ -16,15 +16,21 @@ pub fn now() -> Timestamp {
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// 22 characters of base64url: 128 random bits, which nobody can guess.
+/// 22 characters of base64url: 128 random bits, which nobody can guess. Never begins with a dash, which a command line
+/// would take for an option.
 pub fn new_id() -> String {
     use base64::Engine as _;
-    let mut bytes = [0_u8; 16];
-    // Without randomness nothing here is safe; the operating system failing to give any is not survivable.
-    if getrandom::fill(&mut bytes).is_err() {
-        std::process::abort();
+    loop {
+        let mut bytes = [0_u8; 16];
+        // Without randomness nothing here is safe; the operating system failing to give any is not survivable.
+        if getrandom::fill(&mut bytes).is_err() {
+            std::process::abort();
+        }
+        let id = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+        if !id.starts_with('-') {
+            return id;
+        }
     }
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Bytes are base64 in JSON and the like, and themselves in what the store keeps.

@@ -30,6 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "capability",
             "failpoint",
+            "grant",
             "live",
             "message",
             "plugin",

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
+use super::shown::{in_words, needs, roles, summary, turn_event};
 use super::{App, joints};
 use crate::admin::{
-    ChannelSummary, Check, CheckStatus, Grant, Handler, LedgerEntry, ModelSummary, NeedSummary, PluginSummary, Refusal,
-    Request, Response, ResponseSink, SessionSummary, Standing, Status, TransportSummary, TurnEvent,
+    ChannelSummary, Check, CheckStatus, Grant, Handler, LedgerEntry, ModelSummary, PluginSummary, Refusal, Request,
+    Response, ResponseSink, Standing, Status, TransportSummary, TurnEvent,
 };
-use crate::agent::event::{Ending, Event};
+use crate::agent::event::Ending;
 use crate::agent::ports::Toolbox as _;
 use crate::message::{Decision, Inbound, Sender, new_id, now};
 use crate::plugin::manifest::Need;
@@ -714,17 +715,6 @@ impl Admin {
     }
 }
 
-fn in_words(state: &State) -> String {
-    match state {
-        State::Starting => "starting".into(),
-        State::Listening => "listening".into(),
-        State::Open => "open".into(),
-        State::BackingOff { reason, .. } => format!("tried again soon: {reason}"),
-        State::AuthRequired { reason } => format!("needs a credential: {reason}"),
-        State::Off { reason } => format!("off: {reason}"),
-    }
-}
-
 fn find(snapshot: &Snapshot, name: &str) -> Option<Arc<Plugin>> {
     if let Some(plugin) = snapshot.plugins.get(name) {
         return Some(Arc::clone(plugin));
@@ -739,64 +729,4 @@ fn find(snapshot: &Snapshot, name: &str) -> Option<Arc<Plugin>> {
 
 fn scope_of(needs: &[Need], capability: &str) -> Vec<String> {
     needs.iter().filter(|need| need.capability == capability).flat_map(|need| need.scope.clone()).collect()
-}
-
-fn roles(plugin: &Plugin) -> Vec<String> {
-    [(plugin.shape.provider(), "provider"), (plugin.shape.channel(), "channel"), (plugin.shape.tools(), "tools")]
-        .into_iter()
-        .filter(|(has, _)| *has)
-        .map(|(_, role)| role.to_string())
-        .collect()
-}
-
-fn needs(plugin: &Plugin, granted: &dyn Fn(&str) -> bool) -> Vec<NeedSummary> {
-    plugin
-        .manifest
-        .needs
-        .iter()
-        .map(|need| NeedSummary {
-            capability: need.capability.clone(),
-            scope: need.scope.clone(),
-            reason: need.reason.clone(),
-            optional: need.optional,
-            granted: granted(&need.capability),
-        })
-        .collect()
-}
-
-fn summary(session: Session) -> SessionSummary {
-    SessionSummary {
-        id: session.id,
-        title: session.title,
-        channel: session.instance,
-        conversation: session.conversation,
-        owner: if session.owner.name.is_empty() { session.owner.id } else { session.owner.name },
-        model: session.model,
-        created: session.created,
-        updated: session.updated,
-        messages: session.last,
-        usage: session.usage,
-    }
-}
-
-/// What a follower is told of an event; approvals are told with their id, by `Tapped::Ask`.
-fn turn_event(event: Event) -> Option<TurnEvent> {
-    Some(match event {
-        Event::Answering { model } => TurnEvent::Answering { model },
-        Event::Text(text) => TurnEvent::Text { text },
-        Event::Reasoning(text) => TurnEvent::Reasoning { text },
-        Event::Restarted => TurnEvent::Restarted,
-        Event::Retrying { reason, model, wait } => {
-            TurnEvent::Retrying { reason, model, wait: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }
-        }
-        Event::Compacting => TurnEvent::Compacting,
-        Event::ApprovalWaiting(_) => return None,
-        Event::ApprovalOver { call, decision } => TurnEvent::ApprovalOver { call, decision },
-        Event::ToolStarted(call) => {
-            TurnEvent::ToolStarted { call: call.id, name: call.name, arguments: call.arguments }
-        }
-        Event::ToolProgress { call, line } => TurnEvent::ToolProgress { call, line },
-        Event::ToolDone { call, name, line, .. } => TurnEvent::ToolDone { call, name, line },
-        Event::ToolFailed { call, name, line } => TurnEvent::ToolFailed { call, name, line },
-    })
 }
