@@ -104,7 +104,7 @@ async fn idle(home: &Home) -> bool {
 
 /// No message and no delivery is left in the store; its daemon has ended.
 fn nothing_waits(home: &Home, what: &str) {
-    let store = Store::open(&home.path().join("openpista.redb"), Options::default()).unwrap();
+    let store = Store::open(home.path().join("openpista.redb"), Options::default()).unwrap();
     let waiting = store.read(|tx| Ok((tx.inbox_conversations()?, tx.outbox_conversations()?))).unwrap();
     assert_eq!(waiting, (Vec::new(), Vec::new()), "{what}");
     store.close();
