@@ -246,7 +246,9 @@ fn no_file_is_too_long_to_be_read() {
     let repository = repository();
     let mut long = Vec::new();
     for folder in ["host/src", "components", "xtask/src"] {
-        for (path, code) in sources(&repository.join(folder)) {
+        // `cargo component build` leaves what it made beside the sources; git ignores it, and nobody reads it.
+        let own = sources(&repository.join(folder)).into_iter().filter(|(path, _)| !path.ends_with("bindings.rs"));
+        for (path, code) in own {
             let lines = code.lines().count();
             if lines > LINES_MOST {
                 long.push(format!("{folder}/{path}: {lines} lines without its tests"));
