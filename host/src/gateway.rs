@@ -678,3 +678,32 @@ impl<E> From<crate::runtime::CallError> for Failure<E> {
         Self::Broke(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wit::role::channel::Process;
+
+    fn shell() -> TransportKind {
+        TransportKind::Process(Process { command: vec!["/bin/sh".into(), "-c".into(), "id".into()], env: Vec::new() })
+    }
+
+    #[test]
+    fn a_channel_opens_only_what_its_scope_of_connection_names() {
+        let nothing = Grants::default();
+        let all = [
+            (TransportKind::Http("/".into()), Some("http")),
+            (TransportKind::Websocket("/ws".into()), Some("websocket")),
+            (TransportKind::Console, Some("console")),
+            (shell(), Some("process:/bin/sh")),
+            (TransportKind::Dial, None),
+            (TransportKind::Poll(0), None),
+        ];
+        for (kind, missing) in all {
+            assert_eq!(beyond(&nothing, &kind), missing.map(str::to_string));
+        }
+        let granted = Grants::new([("connection".to_string(), vec!["process:/bin/sh".to_string()])]);
+        assert_eq!(beyond(&granted, &shell()), None);
+        assert_eq!(beyond(&granted, &TransportKind::Console), Some("console".into()));
+    }
+}
