@@ -247,7 +247,8 @@ fn no_file_is_too_long_to_be_read() {
     let mut long = Vec::new();
     for folder in ["host/src", "components", "xtask/src"] {
         // `cargo component build` leaves what it made beside the sources; git ignores it, and nobody reads it.
-        let own = sources(&repository.join(folder)).into_iter().filter(|(path, _)| !path.ends_with("bindings.rs"));
+        let made = |path: &str| folder == "components" && path.ends_with("/src/bindings.rs");
+        let own = sources(&repository.join(folder)).into_iter().filter(|(path, _)| !made(path));
         for (path, code) in own {
             let lines = code.lines().count();
             if lines > LINES_MOST {
