@@ -18,7 +18,7 @@ use crate::contract::openpista::log::log;
 use crate::contract::openpista::secrets::secrets;
 use crate::contract::openpista::state::state;
 use crate::contract::openpista::types::types::{Error, Timestamp};
-use crate::host::Host;
+use crate::host::{Host, in_words};
 use crate::{pages, web};
 
 /// What the host calls.
@@ -178,7 +178,8 @@ impl approvals::Guest for Plugin {
 impl observer::Guest for Plugin {
     fn notify(update: Update) {
         if let Err(error) = web::notify(&Real, &update) {
-            log::log(log::Level::Warn, &format!("a change could not be passed on: {error}"));
+            let why = in_words(&error);
+            log::log(log::Level::Warn, &format!("a change could not be passed on: {why}"));
         }
     }
 }

@@ -51,28 +51,4 @@ pub trait Host {
     fn choose(&self, conversation: &str, model: &str) -> Result<(), Error>;
 }
 
-impl From<Error> for ChannelError {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::AccessDenied(why) => Self::AccessDenied(why),
-            Error::Invalid(why) | Error::TooLarge(why) => Self::Malformed(why),
-            Error::Unavailable(why) => Self::Unavailable(why),
-            Error::Cancelled => Self::Unavailable("cancelled".into()),
-            Error::TimedOut => Self::Unavailable("timed out".into()),
-            Error::NotFound(why) | Error::Other(why) => Self::Other(why),
-        }
-    }
-}
-
-impl From<Error> for DeliveryError {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::AccessDenied(why) => Self::AccessDenied(why),
-            Error::Invalid(why) | Error::TooLarge(why) => Self::Rejected(why),
-            Error::Unavailable(why) => Self::Unavailable(why),
-            Error::Cancelled => Self::Unavailable("cancelled".into()),
-            Error::TimedOut => Self::Unavailable("timed out".into()),
-            Error::NotFound(why) | Error::Other(why) => Self::Other(why),
-        }
-    }
-}
+openpista_plugin::channel_errors!(Error, ChannelError, DeliveryError);

@@ -211,7 +211,8 @@ impl<H: Host> Client<'_, H> {
         }
         let sent = self.host.now();
         let inbound = Inbound {
-            id: format!("{}/{id}", by.id),
+            // Two sessions may have used the same one: a client counts for each of them.
+            id: format!("{}/{session}/{id}", by.id),
             conversation,
             sender: by.clone(),
             text: said.into(),

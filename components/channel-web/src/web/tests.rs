@@ -147,7 +147,7 @@ fn a_message_is_submitted_under_the_clients_id_and_acknowledged_to_all_who_look(
     assert_eq!(
         *stage.submitted.borrow(),
         [Inbound {
-            id: "owner/m1".into(),
+            id: "owner/abc/m1".into(),
             conversation: "web:abc".into(),
             sender: Sender { id: "owner".into(), name: "owner".into() },
             text: "show files".into(),
@@ -160,6 +160,17 @@ fn a_message_is_submitted_under_the_clients_id_and_acknowledged_to_all_who_look(
         *stage.sent.borrow(),
         [(all_of("abc"), json!({"type": "said", "id": "m1", "text": "show files", "at": NOW}))]
     );
+}
+
+#[test]
+fn the_same_client_id_in_two_sessions_is_two_messages() {
+    let stage = Stage::default();
+    for session in ["abc", "xyz"] {
+        let tags = ["all", "u/owner", &format!("s/{session}")];
+        says(&stage, &tags, json!({"type": "say", "id": "m1", "text": "hello"}));
+    }
+    let ids: Vec<String> = stage.submitted.borrow().iter().map(|inbound| inbound.id.clone()).collect();
+    assert_eq!(ids, ["owner/abc/m1", "owner/xyz/m1"]);
 }
 
 #[test]
