@@ -8,13 +8,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Gateway, lock};
+use super::{Gateway, discreet, lock};
 use crate::failpoint::failpoint;
 use crate::live::{ActivityState, Live};
 use crate::message::{Delivery, DeliveryContent, new_id, now};
 use crate::plugin::channel::{ChannelInstance, Failure};
 use crate::plugin::convert::{Shown, delivery_out, shown};
 use crate::session::Key;
+use crate::store::StoreError;
 use crate::wit::role::channel as wit;
 
 /// A worker without work ends after this.
@@ -134,15 +135,16 @@ impl Gateway {
     }
 
     /// After a start: what an earlier run could not show.
-    pub(super) fn deliver_what_waits(&self, key: &Key) {
-        let waiting = self.parts.store.read(|tx| tx.outbox(Some(&key.instance), usize::MAX));
-        match waiting {
-            Ok(waiting) => {
-                for queued in waiting.into_iter().filter(|queued| queued.delivery.conversation == key.conversation) {
-                    self.with_worker(key, |worker| worker.push(queued.delivery));
-                }
+    pub(super) fn deliver_what_waits(&self, key: &Key) -> Result<(), StoreError> {
+        let mut after = 0;
+        loop {
+            // A page at a time: of what waits long only the ids are kept in memory.
+            let page = self.parts.store.read(|tx| tx.outbox_of(&key.instance, &key.conversation, after, BODIES))?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = *last;
+            for (_, queued) in page {
+                self.with_worker(key, |worker| worker.push(queued.delivery));
             }
-            Err(error) => tracing::error!("what waits for delivery cannot be read: {error}"),
         }
     }
 
@@ -249,9 +251,10 @@ impl Gateway {
             return Verdict::Later(GONE, format!("the channel {} is gone", delivery.instance));
         };
         let receipt = self.receipt(delivery, receipts);
-        let mut content = shown(delivery.content.clone(), receipt.clone());
+        let clean = discreet::content(&self.parts.known, delivery.content.clone());
+        let mut content = shown(clean.clone(), receipt.clone());
         if !self.opened(&delivery.instance).asks {
-            content = match in_words(&delivery.content) {
+            content = match in_words(&clean) {
                 Some(words) => Shown::Deliver(wit::DeliveryContent::Notice(words)),
                 // The person's own answer is the end of a question in words.
                 None if matches!(content, Shown::Decided(_)) => return Verdict::Done(None),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub enum OpenError {
     /// Another process has it.
     #[error(
-        "{} is in use by another openpista-host; stop that one (openpista-host stop --all) or choose another home", path.display()
+        "{} is in use by another openpista-host; end that one (openpista-host quit) or choose another home", path.display()
     )]
     Locked {
         /// The database.

@@ -124,6 +124,20 @@ impl Reading<'_> {
         waiting.map(|waiting| self.with_attempts(place.parts(), waiting)).transpose()
     }
 
+    /// Deliveries of a conversation with a number above `after`, with their numbers, in order.
+    pub fn outbox_of(
+        &self,
+        instance: &str,
+        conversation: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Queued)>, StoreError> {
+        let page = queues::of::<Waiting>(self, OUTBOX, (instance, conversation, after), limit)?;
+        page.into_iter()
+            .map(|(number, waiting)| Ok((number, self.with_attempts((instance, conversation, number), waiting)?)))
+            .collect()
+    }
+
     /// Instance and conversation of everything that is queued.
     pub fn outbox_conversations(&self) -> Result<Vec<(String, String)>, StoreError> {
         queues::conversations(self, OUTBOX)

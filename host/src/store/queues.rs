@@ -28,6 +28,23 @@ pub(super) fn first<T: DeserializeOwned>(
     Ok(Some((key.value().2, decode(redb::TableHandle::name(&table), bytes.value())?)))
 }
 
+/// Those of a conversation behind a number, in order.
+pub(super) fn of<T: DeserializeOwned>(
+    tx: &Reading<'_>,
+    table: Queues,
+    (instance, conversation, after): (&str, &str, u64),
+    limit: usize,
+) -> Result<Vec<(u64, T)>, StoreError> {
+    let view = tx.view(table)?;
+    let from = (instance, conversation, after.saturating_add(1));
+    let mut found = Vec::new();
+    for entry in view.range(from..=(instance, conversation, u64::MAX))?.take(limit) {
+        let (key, bytes) = entry?;
+        found.push((key.value().2, decode(redb::TableHandle::name(&table), bytes.value())?));
+    }
+    Ok(found)
+}
+
 /// How many a conversation has, counted up to `most`.
 pub(super) fn count(
     tx: &Reading<'_>,

@@ -4,6 +4,7 @@ mod commit;
 mod crash;
 mod damage;
 mod formats;
+mod queues;
 mod records;
 
 use tempfile::TempDir;

@@ -199,7 +199,7 @@ fn a_database_in_use_by_another_process_is_left_alone() {
         lines
     };
     let in_use = format!(
-        "{} is in use by another openpista-host; stop that one (openpista-host stop --all) or choose another home",
+        "{} is in use by another openpista-host; end that one (openpista-host quit) or choose another home",
         path.display()
     );
     assert_eq!(ask(), [in_use]);

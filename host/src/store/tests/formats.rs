@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 
-use super::records::{approval, delivery, everything, inbound, line};
+use super::queues::{approval, delivery, inbound};
+use super::records::{everything, line};
 use super::*;
 use crate::message::Usage;
 
