@@ -5,6 +5,7 @@
 
 mod admin;
 mod joints;
+mod notes;
 mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,7 @@ use crate::agent::policy::Rules;
 use crate::agent::ports::{Effort, Policy};
 use crate::capability::Services;
 use crate::capability::http::{Egress, EgressOptions};
-use crate::capability::secrets::SecretValue;
+use crate::capability::secrets::{Known, SecretValue};
 use crate::capability::shell::Shell;
 use crate::cli::DaemonOptions;
 use crate::config::{self, Config};
@@ -68,6 +69,8 @@ pub struct App {
     pub gateway: Arc<Gateway>,
     /// Sockets.
     pub hub: Arc<Hub>,
+    /// Every secret.
+    pub known: Arc<Known>,
     /// What laying out the first-party components did.
     pub laid: Laid,
     /// The daemon shall end.
@@ -84,6 +87,7 @@ impl App {
     pub async fn assemble(
         config: Config,
         console: Result<Console, String>,
+        known: Arc<Known>,
         quit: CancellationToken,
     ) -> Result<Arc<Self>> {
         let home = config.home.clone();
@@ -94,8 +98,7 @@ impl App {
                 ..crate::store::Options::default()
             },
         )?;
-        std::fs::create_dir_all(&config.plugins.dir)
-            .with_context(|| format!("cannot make the plugins folder {}", config.plugins.dir.display()))?;
+        crate::runtime::cache::private_folder(&config.plugins.dir)?;
         let laid = if config.plugins.stock {
             let (source, folder) = (Source::of_this_build(), config.plugins.dir.clone());
             tokio::task::spawn_blocking(move || stock::lay_out(&source, &folder)).await??
@@ -112,7 +115,8 @@ impl App {
             state: Arc::new(joints::State(store.clone())),
             conversations: Arc::clone(&later) as _,
             connections: Arc::clone(&hub) as _,
-            ledger: Arc::new(joints::Notes(store.clone())),
+            ledger: Arc::new(notes::Notes::new(store.clone())),
+            known: Arc::clone(&known),
         });
         let registry = Arc::new(Registry::new(
             config.plugins.dir.clone(),
@@ -132,17 +136,19 @@ impl App {
             hub: Arc::clone(&hub),
             catalogue: Arc::clone(&models) as _,
             options: channel_options(&config),
+            known: Arc::clone(&known),
             folder: home.join("channels"),
             quit: quit.clone(),
         });
         let sessions = Sessions::new(Arc::new(Desk {
             store: store.clone(),
-            toolbox: Arc::clone(&tools) as _,
+            toolbox: Arc::new(joints::Discreet { tools: Arc::clone(&tools), known: Arc::clone(&known) }),
             power: Arc::new(joints::ToolPower(Arc::clone(&tools))),
             catalogue: Arc::clone(&models) as _,
             schemas: Arc::new(Schemas::default()),
             settings: settings(&config),
             outlet: Arc::clone(&gateway) as _,
+            known: Arc::clone(&known),
             waiting: crate::session::approver::Waiting::default(),
         }));
         gateway.join(Arc::clone(&sessions));
@@ -156,6 +162,7 @@ impl App {
             sessions,
             gateway,
             hub,
+            known,
             laid,
             quit,
             started: now(),
@@ -269,7 +276,7 @@ impl App {
 /// Runs the host until it is told to end: what `run` does.
 pub async fn daemon(config: Config, options: DaemonOptions) -> Result<()> {
     let console = if options.console { Console::standard(true) } else { Err("the console is off".into()) };
-    let app = App::assemble(config, console, options.shutdown.clone()).await?;
+    let app = App::assemble(config, console, options.known, options.shutdown.clone()).await?;
     if let Some(why) = app.nothing_to_run() {
         tracing::warn!("{why}");
     }
@@ -284,9 +291,9 @@ pub async fn daemon(config: Config, options: DaemonOptions) -> Result<()> {
 }
 
 /// Opens the home without a socket, for one command.
-pub async fn offline(config: Config) -> Result<SharedHandler> {
+pub async fn offline(config: Config, known: Arc<Known>) -> Result<SharedHandler> {
     let off = Err("no daemon runs".into());
-    let app = App::assemble(config, off, CancellationToken::new()).await?;
+    let app = App::assemble(config, off, known, CancellationToken::new()).await?;
     app.warm_up().await;
     Ok(Arc::new(Admin(app)))
 }

@@ -104,6 +104,8 @@ pub struct Services {
     pub connections: Arc<dyn connection::Connections>,
     /// Where each capability call is noted.
     pub ledger: Arc<dyn Ledger>,
+    /// Every secret of the host, so that none gets into the log or out of a process.
+    pub known: Arc<secrets::Known>,
 }
 
 /// One line of the ledger.
@@ -143,10 +145,17 @@ impl HasData for HasView {
     type Data<'a> = View<'a>;
 }
 
+impl Call {
+    /// A text without the secrets of anybody, and with names in place of this call's stand-ins.
+    pub fn clean(&self, text: &str) -> String {
+        self.services.known.cleaned(self.secrets.redact(text))
+    }
+}
+
 impl View<'_> {
     /// Notes a capability call.
     pub fn note(&self, capability: &'static str, what: impl Into<String>, allowed: bool) {
-        let mut what = self.call.secrets.redact(&what.into());
+        let mut what = self.call.clean(&what.into());
         what.truncate(what.floor_char_boundary(NOTE_MAX));
         self.call.services.ledger.note(LedgerEntry { caller: self.call.caller.clone(), capability, what, allowed });
     }

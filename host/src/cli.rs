@@ -22,11 +22,13 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{AskError, RefusalKind, SharedHandler};
+use crate::capability::secrets::Known;
 use crate::config::{Config, ConfigError, Sources};
 use crate::home::{Home, HomeError};
 use crate::output::{Output, Paint};
@@ -40,7 +42,7 @@ pub struct Hooks {
     /// Runs the host until it is told to end.
     pub daemon: fn(Config, DaemonOptions) -> Boxed<anyhow::Result<()>>,
     /// Opens the home without a server, for one command.
-    pub offline: fn(Config) -> Boxed<anyhow::Result<SharedHandler>>,
+    pub offline: fn(Config, Arc<Known>) -> Boxed<anyhow::Result<SharedHandler>>,
 }
 
 /// How the host is to run.
@@ -50,6 +52,8 @@ pub struct DaemonOptions {
     pub home: Home,
     /// Whether a person talks to it here.
     pub console: bool,
+    /// Gets to know every secret, so that the log has none.
+    pub known: Arc<Known>,
     /// Cancelled when it is to end.
     pub shutdown: CancellationToken,
 }
@@ -139,6 +143,7 @@ impl From<AskError> for Failure {
 /// What every command knows.
 struct Context {
     hooks: Hooks,
+    known: Arc<Known>,
     home: Home,
     sources: Sources,
     output: Output,
@@ -166,11 +171,12 @@ pub fn run(hooks: Hooks) -> ExitCode {
         }
     };
     let output = Output::new(arguments.global.json);
-    let exit = match act(arguments, hooks, output) {
+    let known = Arc::new(Known::default());
+    let exit = match act(arguments, hooks, output, &known) {
         Ok(exit) => exit,
         Err(Failure { error, .. }) if reader_left(&error) => Exit::Done,
         Err(Failure { exit, error }) => {
-            output.note(Paint::Bad, &format!("error: {error:#}"));
+            output.note(Paint::Bad, &known.clean(&format!("error: {error:#}")));
             exit
         }
     };
@@ -181,7 +187,7 @@ fn reader_left(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-fn act(arguments: Arguments, hooks: Hooks, output: Output) -> Result<Exit, Failure> {
+fn act(arguments: Arguments, hooks: Hooks, output: Output, known: &Arc<Known>) -> Result<Exit, Failure> {
     let Arguments { global, command } = arguments;
     // These need neither home nor configuration, and must work when both are broken.
     match &command {
@@ -220,7 +226,7 @@ fn act(arguments: Arguments, hooks: Hooks, output: Output) -> Result<Exit, Failu
         at_terminal: std::io::stdin().is_terminal() || std::io::stderr().is_terminal(),
     };
     let verbosity = i16::from(global.verbose) - i16::from(global.quiet);
-    let context = Context { hooks, home, sources, output, verbosity };
+    let context = Context { hooks, known: Arc::clone(known), home, sources, output, verbosity };
     match command {
         Command::Config(command) => config::run(&context, command),
         Command::Run(options) => match options.say {

@@ -3,10 +3,12 @@
 //!
 //! `driver` turns events of the transports into calls of the channel component, again where the contract says so;
 //! [`Gateway::commit`] stores what a call held in one transaction and only then executes it; `deliver` has one worker
-//! for each conversation that shows replies in order; `control` answers what clients ask about conversations.
+//! for each conversation that shows replies in order; `control` answers what clients ask about conversations. What goes
+//! to a channel goes through `discreet`, without the host's secrets.
 
 mod control;
 mod deliver;
+mod discreet;
 mod driver;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -18,6 +20,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::capability::secrets::Known;
 use crate::capability::{Effect, Held, control as control_effect, gateway as gateway_effect};
 use crate::grant::{Grants, denial};
 use crate::live::Live;
@@ -61,6 +64,8 @@ pub struct Parts {
     pub catalogue: Arc<dyn Catalogue>,
     /// By instance.
     pub options: BTreeMap<String, ChannelOptions>,
+    /// Every secret, so that no channel is told one.
+    pub known: Arc<Known>,
     /// Folders of bridge processes.
     pub folder: PathBuf,
     /// Ends the daemon.
@@ -203,7 +208,11 @@ impl Gateway {
     pub async fn resume(&self) -> Result<(), StoreError> {
         let store = &self.parts.store;
         for (instance, conversation) in store.read(|tx| tx.outbox_conversations())? {
-            self.deliver_what_waits(&Key { instance, conversation });
+            let key = Key { instance, conversation };
+            // A damaged record is one conversation's trouble.
+            if let Err(error) = self.deliver_what_waits(&key) {
+                tracing::error!(conversation = key.conversation, "what waits for delivery cannot be read: {error}");
+            }
         }
         for (instance, conversation) in store.read(|tx| tx.inbox_conversations())? {
             if let Some(sessions) = self.sessions() {

@@ -8,6 +8,6 @@ use openpista_host::cli::{self, Hooks};
 fn main() -> ExitCode {
     cli::run(Hooks {
         daemon: |config, options| Box::pin(app::daemon(config, options)),
-        offline: |config| Box::pin(app::offline(config)),
+        offline: |config, known| Box::pin(app::offline(config, known)),
     })
 }

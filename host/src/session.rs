@@ -7,6 +7,7 @@
 
 pub mod approver;
 pub mod command;
+mod discreet;
 pub mod journal;
 pub mod turn;
 
@@ -24,6 +25,7 @@ use crate::agent::context::Past;
 use crate::agent::event::{Event, TurnEnd};
 use crate::agent::ports::Toolbox;
 use crate::agent::{Limits, Model, policy::Rules};
+use crate::capability::secrets::Known;
 use crate::live::Live;
 use crate::message::{Approval, Delivery, Media};
 use crate::store::Store;
@@ -123,6 +125,8 @@ pub struct Desk {
     pub settings: Settings,
     /// The way back.
     pub outlet: Arc<dyn Outlet>,
+    /// Every secret, so that none is shown.
+    pub known: Arc<Known>,
     /// Who waits for a decision, by approval.
     pub waiting: approver::Waiting,
 }

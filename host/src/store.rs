@@ -311,10 +311,11 @@ where
         Ok(())
     }
 
-    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) -> Option<StoreError> {
         let Self { result, answer, .. } = *self;
         // Nobody may be waiting any more.
         let _ = answer.send(outcome.and_then(|()| result.ok_or(StoreError::Closed)));
+        None
     }
 }
 
@@ -331,10 +332,8 @@ where
         (self.change)(writing)
     }
 
-    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
-        if let Err(error) = outcome {
-            tracing::warn!(%error, "a note was not stored");
-        }
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) -> Option<StoreError> {
+        outcome.err()
     }
 }
 

@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("transport", &["capability::connection", "message", "wit"]),
     ("runtime", &["capability", "message", "wit"]),
     ("plugin", &["agent::ports", "capability", "grant", "message", "runtime", "wit"]),
-    ("session", &["agent", "live", "message", "store"]),
+    ("session", &["agent", "capability::secrets", "live", "message", "store"]),
     ("models", &["agent", "plugin", "session::Catalogue", "wit"]),
     (
         "gateway",
@@ -42,7 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["message"]),
-    ("cli", &["admin", "config", "home", "message", "output", "plugin::CONTRACT"]),
+    ("cli", &["admin", "capability::secrets", "config", "home", "message", "output", "plugin::CONTRACT"]),
 ];
 
 /// May import everything.

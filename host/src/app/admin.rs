@@ -54,6 +54,13 @@ impl From<crate::admin::Gone> for Refusal {
 #[async_trait]
 impl Handler for Admin {
     async fn handle(&self, request: Request, out: ResponseSink) -> Result<(), Refusal> {
+        let answered = self.answer(request, out).await;
+        answered.map_err(|refusal| Refusal { message: self.0.known.cleaned(refusal.message), ..refusal })
+    }
+}
+
+impl Admin {
+    async fn answer(&self, request: Request, out: ResponseSink) -> Result<(), Refusal> {
         match request {
             Request::Status => out.send(Response::Status(self.status())).await?,
             Request::Say { text, session, model, yes } => self.say(text, session, model, yes, &out).await?,
@@ -97,9 +104,7 @@ impl Handler for Admin {
         }
         Ok(())
     }
-}
 
-impl Admin {
     fn status(&self) -> Status {
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -209,7 +214,7 @@ impl Admin {
                     let event = TurnEvent::End {
                         ok: end.ending == Ending::Done,
                         cancelled: end.ending == Ending::Cancelled,
-                        notice: end.ending.notice(),
+                        notice: end.ending.notice().map(|notice| self.0.known.cleaned(notice)),
                         text: end.text,
                         model: end.model,
                         usage: end.usage,

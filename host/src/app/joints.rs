@@ -1,21 +1,25 @@
 //! Where parts that do not know each other meet: small implementations of one part's traits over another.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
 
+use crate::agent::ports::{Invocation, Progress, ToolError, Toolbox};
+use crate::capability::Error;
 use crate::capability::control::Conversations;
+use crate::capability::secrets::Known;
 use crate::capability::state::{PluginState, Writes};
-use crate::capability::{Error, Ledger, LedgerEntry};
 use crate::gateway::Gateway;
-use crate::message::{Approval, Sender, now};
+use crate::message::{Approval, Content, Sender, ToolDefinition};
 use crate::plugin::manifest::Manifest;
 use crate::plugin::registry::GrantBook;
 use crate::plugin::standing::Words;
 use crate::plugin::tools::PluginTools;
 use crate::session::Power;
-use crate::store::{LedgerLine, Store};
+use crate::store::Store;
 use crate::wit::openpista::control::{models, sessions};
 
 /// Plugin state in the store.
@@ -35,29 +39,6 @@ impl PluginState for State {
         let instance = instance.to_string();
         let change = move |tx: &mut crate::store::Writing<'_>| tx.state_apply(&instance, &writes.set, &writes.expected);
         Ok(self.0.write(change).await?)
-    }
-}
-
-/// The ledger in the store: rides along with the next commit.
-pub struct Notes(pub Store);
-
-impl Ledger for Notes {
-    fn note(&self, entry: LedgerEntry) {
-        let line = LedgerLine {
-            at: now(),
-            plugin: entry.caller.plugin,
-            instance: entry.caller.instance,
-            digest: entry.caller.digest,
-            session: entry.caller.session,
-            turn: entry.caller.turn,
-            operation: entry.caller.operation.to_string(),
-            capability: entry.capability.to_string(),
-            what: entry.what,
-            allowed: entry.allowed,
-        };
-        if let Err(error) = self.0.write_later(move |tx| tx.ledger_append(&line)) {
-            tracing::error!("a line of the ledger is lost: {error}");
-        }
     }
 }
 
@@ -90,6 +71,60 @@ impl Power for ToolPower {
         // A tool that is unknown is taken for the worst.
         self.0.owner(tool).is_none_or(|owner| owner.grants.iter().next().is_some())
     }
+}
+
+/// The tools, with every secret of the host cut out of what they say: it goes to the model, and from there anywhere.
+pub struct Discreet<T> {
+    /// All tools.
+    pub tools: Arc<T>,
+    /// All secrets.
+    pub known: Arc<Known>,
+}
+
+#[async_trait]
+impl<T: Toolbox> Toolbox for Discreet<T> {
+    fn definitions(&self) -> Arc<[ToolDefinition]> {
+        self.tools.definitions()
+    }
+
+    async fn call(
+        &self,
+        invocation: Invocation,
+        progress: Progress,
+        cancel: CancellationToken,
+    ) -> Result<Vec<Content>, ToolError> {
+        let said = self.tools.call(invocation, progress, cancel).await;
+        let text = |text| self.known.cleaned(text);
+        match said {
+            Ok(content) => Ok(clean_content(&self.known, content)),
+            Err(ToolError::Failed(content)) => Err(ToolError::Failed(clean_content(&self.known, content))),
+            Err(ToolError::AccessDenied(why)) => Err(ToolError::AccessDenied(text(why))),
+            Err(ToolError::InvalidArguments(why)) => Err(ToolError::InvalidArguments(text(why))),
+            Err(ToolError::Other(why)) => Err(ToolError::Other(text(why))),
+            Err(error @ (ToolError::TimedOut | ToolError::Cancelled)) => Err(error),
+        }
+    }
+}
+
+fn clean_content(known: &Known, content: Vec<Content>) -> Vec<Content> {
+    let clean = |one| match one {
+        Content::Text(text) => Content::Text(known.cleaned(text)),
+        Content::Json(text) => Content::Json(known.cleaned(text)),
+        Content::Media(mut media) => {
+            // What is compressed holds no text, and a byte that is changed in it breaks it.
+            let compressed = ["image/", "audio/", "video/"].iter().any(|kind| media.mime.starts_with(kind));
+            if !compressed && let Cow::Owned(cleaned) = known.clean_bytes(&media.data) {
+                media.data = cleaned.into();
+            }
+            media.name = media.name.map(|name| known.cleaned(name));
+            Content::Media(media)
+        }
+        Content::Other(mut other) => {
+            other.data = known.cleaned(other.data);
+            Content::Other(other)
+        }
+    };
+    content.into_iter().map(clean).collect()
 }
 
 /// The gateway, for capabilities that were made before it.
@@ -153,3 +188,6 @@ impl Conversations for Later {
         self.gateway().map(|gateway| Conversations::models(&*gateway)).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

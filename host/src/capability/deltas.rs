@@ -46,8 +46,10 @@ impl deltas::HostSink for View<'_> {
 }
 
 impl progress::Host for View<'_> {
-    async fn report(&mut self, mut text: String) -> wasmtime::Result<Signal> {
+    async fn report(&mut self, text: String) -> wasmtime::Result<Signal> {
         if let Some(report) = &self.call.progress {
+            // Before it is cut: half a secret could not be found.
+            let mut text = self.call.clean(&text);
             text.truncate(text.floor_char_boundary(PROGRESS_MAX));
             report(text);
         }

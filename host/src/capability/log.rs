@@ -6,6 +6,9 @@ use super::View;
 use crate::wit::openpista::log::log::{Host, Level};
 
 const LINE_MAX: usize = 4 << 10;
+/// So much is searched for secrets before it is cut, for half a secret could not be found. The longest spelling of the
+/// longest secret fits in.
+const SEARCHED_MAX: usize = LINE_MAX + (96 << 10);
 /// Lines in one [`WINDOW`]; more are dropped and counted.
 const LINES_MAX: usize = 100;
 const WINDOW: Duration = Duration::from_secs(1);
@@ -59,8 +62,9 @@ impl Host for View<'_> {
         if !self.call.log.admits(Instant::now()) {
             return Ok(());
         }
+        message.truncate(message.floor_char_boundary(SEARCHED_MAX));
+        let mut message = self.call.clean(&message);
         message.truncate(message.floor_char_boundary(LINE_MAX));
-        let message = self.call.secrets.redact(&message);
         let caller = &self.call.caller;
         let (plugin, instance) = (caller.plugin.as_str(), caller.instance.as_str());
         let (session, turn) = (caller.session.as_deref(), caller.turn.as_deref());

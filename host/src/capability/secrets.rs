@@ -3,8 +3,10 @@
 //! A guest writes a *stand-in* where a secret belongs; [`place`] puts the value in when the bytes leave, if the manifest
 //! declares that place for that audience; [`redact`] cuts it out of what an audience sends back. Signatures are made
 //! here, so that keys stay outside. [`InstanceSecrets`] is made once for an instance, [`CallSecrets`] for each call.
+//! [`Known`] has the secrets of all instances, for what the host itself writes and passes on.
 
 mod instance;
+mod known;
 pub mod place;
 pub mod redact;
 mod spelling;
@@ -16,6 +18,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 use zeroize::Zeroizing;
 
 pub use instance::{CallSecrets, InstanceSecrets};
+pub use known::{Known, Named};
 pub use redact::{Filter, Redactor, RedactorError};
 pub use value::{Declared, SecretError, SecretValue, Use};
 

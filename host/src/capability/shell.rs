@@ -2,6 +2,8 @@
 //!
 //! A process belongs to its call: when the handle is dropped, the call ends, or the turn is cancelled, the whole group
 //! is killed. The environment is a clean list; nothing of the daemon's own variables or open files reaches a process.
+//! Secrets of the host are cut out of what a process writes before the guest sees it: a guest shortens long output, and
+//! half a secret could not be found later.
 //! Scope: `*` or program names, `dir:PATH` for where (the workspace always).
 
 use std::os::unix::process::ExitStatusExt as _;
@@ -9,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -19,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::Resource;
 
+use super::secrets::Filter;
 use super::{Error, View};
 use crate::wit::openpista::shell::shell::{Command as What, Host, HostProcess, Spec};
 use crate::wit::types::Output;
@@ -119,7 +122,13 @@ impl Drop for Group {
 }
 
 impl Process {
-    fn start(shell: &Shell, spec: Spec, dir: &Path, cancel: CancellationToken) -> Result<Self, Error> {
+    fn start(
+        shell: &Shell,
+        spec: Spec,
+        dir: &Path,
+        cancel: CancellationToken,
+        filter: impl Fn() -> Filter,
+    ) -> Result<Self, Error> {
         let mut command = match &spec.command {
             What::Script(script) => {
                 let mut command = Command::new(&shell.interpreter);
@@ -165,10 +174,10 @@ impl Process {
         }
         let (pieces, output) = mpsc::channel(PIECES);
         if let Some(pipe) = child.stdout.take() {
-            tokio::spawn(forward(pipe, pieces.clone(), Output::Stdout));
+            tokio::spawn(forward(pipe, filter(), pieces.clone(), Output::Stdout));
         }
         if let Some(pipe) = child.stderr.take() {
-            tokio::spawn(forward(pipe, pieces, Output::Stderr));
+            tokio::spawn(forward(pipe, filter(), pieces, Output::Stderr));
         }
         let time = spec.timeout_ms.map_or(TIMEOUT, |ms| Duration::from_millis(ms.into())).min(TIMEOUT_MAX);
         Ok(Self { output, group, child: Some(child), deadline: Instant::now() + time, cancel })
@@ -218,20 +227,27 @@ async fn exit(child: &mut Child) -> Result<Output, Error> {
 }
 
 /// Hands on what comes, as it comes; a full queue makes the process wait.
-async fn forward(mut pipe: impl AsyncRead + Unpin, pieces: mpsc::Sender<Output>, as_piece: fn(Vec<u8>) -> Output) {
+async fn forward(
+    mut pipe: impl AsyncRead + Unpin,
+    mut filter: Filter,
+    pieces: mpsc::Sender<Output>,
+    as_piece: fn(Vec<u8>) -> Output,
+) {
     let mut buffer = BytesMut::with_capacity(PIECE_MAX);
     loop {
         buffer.reserve(PIECE_MAX);
-        match pipe.read_buf(&mut buffer).await {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {
-                let piece: Bytes = buffer.split().freeze();
-                for part in piece.chunks(PIECE_MAX) {
-                    if pieces.send(as_piece(part.to_vec())).await.is_err() {
-                        return;
-                    }
-                }
+        let ended = matches!(pipe.read_buf(&mut buffer).await, Ok(0) | Err(_));
+        let mut piece = filter.push(&buffer.split());
+        if ended {
+            piece.extend(filter.finish());
+        }
+        for part in piece.chunks(PIECE_MAX) {
+            if pieces.send(as_piece(part.to_vec())).await.is_err() {
+                return;
             }
+        }
+        if ended {
+            return;
         }
     }
 }
@@ -268,7 +284,9 @@ impl View<'_> {
                 Error::AccessDenied(item) => Error::AccessDenied(crate::grant::denial(&instance, "shell", &item)),
                 error => error,
             })
-            .and_then(|dir| Process::start(&services.shell, spec, &dir, self.call.cancel.clone()));
+            .and_then(|dir| {
+                Process::start(&services.shell, spec, &dir, self.call.cancel.clone(), || services.known.filter())
+            });
         self.note("shell", what, !matches!(started, Err(Error::AccessDenied(_))));
         let process = started?;
         self.table.push(process).map_err(|_| Error::TooLarge("too many processes in one call".into()))

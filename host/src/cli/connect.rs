@@ -1,5 +1,6 @@
 //! Finds someone who answers: the daemon of the home, or the home opened in this process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -65,6 +66,6 @@ pub async fn offline(context: &Context, config: Config) -> Result<Reach, Failure
             Err(error) => return Err(error.into()),
         }
     };
-    let handler = (context.hooks.offline)(config).await?;
+    let handler = (context.hooks.offline)(config, Arc::clone(&context.known)).await?;
     Ok(Reach { link: Link::Here(handler), _lock: Some(lock) })
 }

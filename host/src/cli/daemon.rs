@@ -23,7 +23,7 @@ pub fn run(context: Context, options: &RunOptions) -> Result<Exit, Failure> {
     let at_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let console = options.console || (at_terminal && !options.no_console);
     let log_file = context.home.log_file();
-    logging::begin(&config.log, context.verbosity, console.then_some(log_file.as_path()))?;
+    logging::begin(&config.log, context.verbosity, console.then_some(log_file.as_path()), &context.known)?;
     if let Some(mode) = context.home.open_to_others() {
         let home = context.home.path().display();
         tracing::warn!("others can look into {home} (mode {mode:o}); run: chmod 700 {home}");
@@ -31,7 +31,7 @@ pub fn run(context: Context, options: &RunOptions) -> Result<Exit, Failure> {
     super::wait(async move {
         let shutdown = CancellationToken::new();
         let signals = tokio::spawn(watch_signals(Signals::new()?, shutdown.clone()));
-        let options = DaemonOptions { home: context.home, console, shutdown };
+        let options = DaemonOptions { home: context.home, console, known: context.known, shutdown };
         let result = (context.hooks.daemon)(config, options).await;
         signals.abort();
         drop(lock);

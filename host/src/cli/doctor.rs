@@ -16,7 +16,7 @@ const SPACE_LEAST: u64 = 256 << 20;
 
 /// Looks and reports; fails if something does not work.
 pub async fn run(context: &Context) -> Result<Exit, Failure> {
-    logging::for_a_command(context.verbosity - 1)?;
+    logging::for_a_command(context.verbosity - 1, &context.known)?;
     let mut checks = vec![home(context)];
     let config = match Config::load(&context.sources) {
         Ok(config) => Some(config),

@@ -12,7 +12,7 @@ fn no_daemon(context: &Context) -> Failure {
 
 /// Whether a daemon runs.
 pub async fn status(context: &Context) -> Result<Exit, Failure> {
-    logging::for_a_command(context.verbosity)?;
+    logging::for_a_command(context.verbosity, &context.known)?;
     let link = connect::daemon(context).await?.ok_or_else(|| no_daemon(context))?;
     for response in link.all(Request::Status).await? {
         let Response::Status(status) = response else { continue };
@@ -34,7 +34,7 @@ pub async fn status(context: &Context) -> Result<Exit, Failure> {
 
 /// Ends turns.
 pub async fn stop(context: &Context, session: Option<String>) -> Result<Exit, Failure> {
-    logging::for_a_command(context.verbosity)?;
+    logging::for_a_command(context.verbosity, &context.known)?;
     let link = connect::daemon(context).await?.ok_or_else(|| no_daemon(context))?;
     for response in link.all(Request::Stop { session }).await? {
         let Response::Stopped { sessions } = response else { continue };
@@ -54,7 +54,7 @@ pub async fn stop(context: &Context, session: Option<String>) -> Result<Exit, Fa
 /// Models.
 pub async fn models(context: &Context, command: ModelCommand) -> Result<Exit, Failure> {
     let ModelCommand::List = command;
-    logging::for_a_command(context.verbosity)?;
+    logging::for_a_command(context.verbosity, &context.known)?;
     let output = context.output;
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     for response in connect::reach(context).await?.all(Request::ModelList).await? {
@@ -79,7 +79,7 @@ pub async fn models(context: &Context, command: ModelCommand) -> Result<Exit, Fa
 
 /// Channels.
 pub async fn channels(context: &Context, command: ChannelCommand) -> Result<Exit, Failure> {
-    logging::for_a_command(context.verbosity)?;
+    logging::for_a_command(context.verbosity, &context.known)?;
     let (name, whole) = match command {
         ChannelCommand::List => (None, false),
         ChannelCommand::Status { name } => (name, true),
@@ -128,7 +128,7 @@ pub async fn channels(context: &Context, command: ChannelCommand) -> Result<Exit
 
 /// The ledger.
 pub async fn ledger(context: &Context, command: LedgerCommand) -> Result<Exit, Failure> {
-    logging::for_a_command(context.verbosity)?;
+    logging::for_a_command(context.verbosity, &context.known)?;
     let reach = connect::reach(context).await?;
     let output = context.output;
     let request = match command {

@@ -7,7 +7,7 @@ use crate::output::{Cell, Output, Paint, plain, shortened};
 
 /// Does it.
 pub async fn run(context: &Context, command: PluginCommand) -> Result<Exit, Failure> {
-    logging::for_a_command(context.verbosity)?;
+    logging::for_a_command(context.verbosity, &context.known)?;
     let output = context.output;
     let (request, whole) = match command {
         PluginCommand::List => (Request::PluginList, false),

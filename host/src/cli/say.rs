@@ -11,7 +11,7 @@ use connect::Reach;
 
 /// Says it and follows the turn to its end.
 pub async fn run(context: Context, text: String, options: TurnOptions) -> Result<Exit, Failure> {
-    logging::for_a_command(context.verbosity)?;
+    logging::for_a_command(context.verbosity, &context.known)?;
     let text = if text == "-" { from_standard_input()? } else { text };
     if text.trim().is_empty() {
         return Err(Failure::new(Exit::Usage, "there is nothing to say; write the message after -e"));

@@ -16,7 +16,7 @@ use crate::output::{Cell, Output, Paint, ago, harmless, plain, shortened};
 
 /// Does it.
 pub async fn run(context: &Context, command: SessionCommand) -> Result<Exit, Failure> {
-    logging::for_a_command(context.verbosity)?;
+    logging::for_a_command(context.verbosity, &context.known)?;
     let reach = connect::reach(context).await?;
     let output = context.output;
     match command {

@@ -1,6 +1,6 @@
 //! What clients ask about conversations, read from the store at once.
 
-use super::Gateway;
+use super::{Gateway, discreet};
 use crate::capability::Error;
 use crate::capability::control::Conversations;
 use crate::message::{Approval, Body, Content, Message, Role, Sender, now};
@@ -20,7 +20,7 @@ impl Gateway {
             channel: session.instance,
             conversation: session.conversation,
             owner: session.owner.id,
-            title: session.title,
+            title: self.parts.known.cleaned(session.title),
             model: session.model.unwrap_or_default(),
             updated: session.updated,
             busy,
@@ -68,7 +68,8 @@ impl Conversations for Gateway {
             let Some(session) = tx.session_current(instance, conversation)? else { return Ok(Vec::new()) };
             tx.messages(&session.id, after, limit)
         })?;
-        Ok(stored.into_iter().map(|stored| entry(stored.cursor, stored.message)).collect())
+        let known = &self.parts.known;
+        Ok(stored.into_iter().map(|stored| entry(stored.cursor, discreet::message(known, stored.message))).collect())
     }
 
     fn running(&self, instance: &str, conversation: &str) -> Option<String> {

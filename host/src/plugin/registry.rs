@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -18,8 +18,8 @@ use super::standing::{Standing, Words, asks_no_more, expanded, weigh};
 use super::stock::wasm_files;
 use super::{Plugin, digest};
 use crate::capability::http::Entry;
-use crate::capability::secrets::{Declared, InstanceSecrets, SecretValue, Use};
-use crate::runtime::cache::write_private;
+use crate::capability::secrets::{Declared, InstanceSecrets, Named, SecretValue, Use};
+use crate::runtime::cache::{private_folder, write_private};
 use crate::runtime::limits::Limits;
 
 /// Which of the contract's roles an instance plays.
@@ -166,7 +166,9 @@ impl Registry {
         wishes: Wishes,
         book: Arc<dyn GrantBook>,
     ) -> Result<Self> {
-        std::fs::create_dir_all(&good).with_context(|| format!("cannot make the folder {}", good.display()))?;
+        private_folder(&good)?;
+        let configured = wishes.instances.values().flat_map(|wanted| wanted.secrets.clone()).collect();
+        host.services.known.learn("the configuration", configured)?;
         Ok(Self {
             folder,
             good,
@@ -223,6 +225,8 @@ impl Registry {
             files.insert(file, state);
         }
         let next = self.assemble(&files);
+        // Before anything can use them.
+        self.host.services.known.learn("plugins", self.secrets(&next))?;
         if let Ok(mut snapshot) = self.snapshot.write() {
             *snapshot = Arc::new(next);
         }
@@ -355,6 +359,19 @@ impl Registry {
             }
         }
         next
+    }
+
+    /// The secrets of all instances, and those that the environment holds for an instance that does not work yet. Only
+    /// what came with the host says which variables hold secrets: a stranger could name any.
+    fn secrets(&self, snapshot: &Snapshot) -> Vec<Named> {
+        let used = snapshot.instances.values().flat_map(|instance| instance.secrets.values());
+        let stock = snapshot.plugins.values().filter(|plugin| self.is_stock(&plugin.digest));
+        let named = stock.flat_map(|plugin| &plugin.manifest.presets).flat_map(|preset| &preset.environment);
+        let found = named.filter_map(|(secret, variable)| {
+            let value = self.wishes.environment.get(variable)?;
+            Some((secret.clone(), SecretValue::new(value).ok()?))
+        });
+        used.chain(found).collect()
     }
 
     /// What there should be: what the config names, and what needs no word.

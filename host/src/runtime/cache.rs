@@ -24,11 +24,7 @@ pub struct Cache {
 impl Cache {
     /// Makes the folder if need be.
     pub fn open(folder: &Path, engine: &Engine) -> Result<Self> {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .with_context(|| format!("cannot make the cache folder {}", folder.display()))?;
+        private_folder(folder)?;
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Self { folder: folder.to_path_buf(), compatibility: format!("{:016x}", hasher.finish()) })
@@ -92,6 +88,15 @@ fn private(path: &Path) -> bool {
         .is_ok_and(|meta| meta.is_file() && meta.uid() == nix::unistd::geteuid().as_raw() && meta.mode() & 0o022 == 0)
 }
 
+/// Makes a folder, and those above it, for the user only; one that is there stays as it is.
+pub fn private_folder(folder: &Path) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))
+}
+
 /// Writes a file that only the user can read, in one step.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = path.with_extension(format!("{}.tmp", crate::message::new_id()));
@@ -107,4 +112,24 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
         return Err(error).with_context(|| format!("cannot write {}", path.display()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_is_for_its_owner_only_and_what_is_there_stays_as_it_is() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("home").join("plugins");
+        private_folder(&folder).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!((mode(&folder), mode(folder.parent().unwrap())), (0o700, 0o700));
+        write_private(&folder.join("file"), b"x").unwrap();
+        assert_eq!(mode(&folder.join("file")), 0o600);
+        let shared = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+        std::fs::set_permissions(&folder, shared).unwrap();
+        private_folder(&folder).unwrap();
+        assert_eq!(mode(&folder), 0o755);
+    }
 }

@@ -14,6 +14,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::limits::{Limits, Meter};
+use crate::capability::secrets::Filter;
 use crate::capability::{Call, View};
 
 /// A line of a guest's output is cut here.
@@ -105,6 +106,8 @@ struct Lines {
     instance: String,
     stream: &'static str,
     redact: Arc<dyn Fn(&str) -> String + Send + Sync>,
+    /// Everybody's secrets, before lines are cut: half of one could not be found.
+    filter: Filter,
     partial: Vec<u8>,
     written: usize,
 }
@@ -115,6 +118,7 @@ impl GuestOutput {
             instance: call.caller.instance.clone(),
             stream,
             redact: call.secrets.redactor(),
+            filter: call.services.known.filter(),
             partial: Vec::new(),
             written: 0,
         })))
@@ -128,6 +132,16 @@ impl Lines {
         if before >= OUTPUT_MAX {
             return;
         }
+        let certain = self.filter.push(bytes);
+        self.lines(&certain);
+        if self.written >= OUTPUT_MAX {
+            self.finish();
+            tracing::warn!(target: "plugin", instance = self.instance, stream = self.stream,
+                "the guest wrote more than {} KiB in one call; the rest is dropped", OUTPUT_MAX >> 10);
+        }
+    }
+
+    fn lines(&mut self, bytes: &[u8]) {
         for byte in bytes {
             if *byte == b'\n' || self.partial.len() >= LINE_MAX {
                 self.flush_line();
@@ -136,11 +150,12 @@ impl Lines {
                 self.partial.push(*byte);
             }
         }
-        if self.written >= OUTPUT_MAX {
-            self.flush_line();
-            tracing::warn!(target: "plugin", instance = self.instance, stream = self.stream,
-                "the guest wrote more than {} KiB in one call; the rest is dropped", OUTPUT_MAX >> 10);
-        }
+    }
+
+    fn finish(&mut self) {
+        let rest = self.filter.finish();
+        self.lines(&rest);
+        self.flush_line();
     }
 
     fn flush_line(&mut self) {
@@ -156,7 +171,7 @@ impl Lines {
 impl Drop for Lines {
     fn drop(&mut self) {
         if self.written < OUTPUT_MAX {
-            self.flush_line();
+            self.finish();
         }
     }
 }

@@ -65,8 +65,8 @@ fn hash(call: &ToolCall) -> String {
 }
 
 /// One line for a person: the arguments' values. The tool is told apart from it.
-fn summary(call: &ToolCall) -> String {
-    let values = match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&call.arguments) {
+fn summary(arguments: &str) -> String {
+    let values = match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(arguments) {
         Ok(arguments) if arguments.len() == 1 => {
             arguments.values().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_string)).collect()
         }
@@ -77,7 +77,7 @@ fn summary(call: &ToolCall) -> String {
             })
             .collect::<Vec<_>>()
             .join(", "),
-        Err(_) => call.arguments.clone(),
+        Err(_) => arguments.to_string(),
     };
     let mut line: String = values.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SUMMARY_MAX + 1).collect();
     if line.chars().count() > SUMMARY_MAX {
@@ -89,6 +89,8 @@ fn summary(call: &ToolCall) -> String {
 impl TurnApprover {
     fn fresh(&self, call: &ToolCall) -> Approval {
         let time = u64::try_from(self.desk.settings.approval_time.as_millis()).unwrap_or(u64::MAX);
+        // For the eye only: what is run is the call itself.
+        let arguments = self.desk.known.clean(&call.arguments);
         Approval {
             id: new_id(),
             instance: self.key.instance.clone(),
@@ -99,8 +101,8 @@ impl TurnApprover {
             owner: self.owner.clone(),
             handle: self.handle.clone(),
             tool: call.name.clone(),
-            summary: summary(call),
-            arguments: call.arguments.clone(),
+            summary: summary(&arguments),
+            arguments: arguments.into_owned(),
             hash: hash(call),
             expires: now().saturating_add(time),
             by_hand: self.tap.is_some(),
@@ -249,10 +251,10 @@ mod tests {
 
     #[test]
     fn the_summary_is_one_bounded_line_with_the_values() {
-        assert_eq!(summary(&call(r#"{"command":"ls -la"}"#)), "ls -la");
-        assert_eq!(summary(&call(r#"{"command":"a\nb","timeout":3}"#)), "command: a b, timeout: 3");
-        assert_eq!(summary(&call("broken")), "broken");
-        assert_eq!(summary(&call(&format!(r#"{{"command":"{}"}}"#, "ä".repeat(500)))).chars().count(), 301);
+        assert_eq!(summary(r#"{"command":"ls -la"}"#), "ls -la");
+        assert_eq!(summary(r#"{"command":"a\nb","timeout":3}"#), "command: a b, timeout: 3");
+        assert_eq!(summary("broken"), "broken");
+        assert_eq!(summary(&format!(r#"{{"command":"{}"}}"#, "ä".repeat(500))).chars().count(), 301);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
 use super::approver::{TurnApprover, expired};
+use super::discreet::Discreet;
 use super::journal::{Said, TurnJournal};
 use super::{Cache, Desk, Key, Running, Tap, Tapped, command, lock};
 use crate::agent::context::{Past, System, system};
@@ -57,7 +58,7 @@ pub(super) async fn answer(
         let message = person(desk, &entry.inbound, &turn).await;
         past.messages.push((session.last.saturating_add(1), message.clone()));
         said.user = Some(message);
-        said.title = session.title.is_empty().then(|| title(&entry.inbound.text));
+        said.title = session.title.is_empty().then(|| title(&desk.known.clean(&entry.inbound.text)));
     }
     let unstarted = unstarted(desk, key, &turn)?;
     let journal = Arc::new(TurnJournal {
@@ -80,7 +81,7 @@ pub(super) async fn answer(
         allowed: Mutex::new(session.allowed.iter().cloned().collect()),
         tap: tap.cloned(),
     });
-    let events = {
+    let shown = {
         let (live, tap) = (Arc::clone(&live), tap.cloned());
         Arc::new(move |event| {
             if let Some(tap) = &tap {
@@ -89,9 +90,14 @@ pub(super) async fn answer(
             live.take(event);
         })
     };
+    let discreet = Arc::new(Discreet::new(Arc::clone(&desk.known), shown));
+    let events = {
+        let discreet = Arc::clone(&discreet);
+        Arc::new(move |event| discreet.take(event))
+    };
     let settings = &desk.settings;
     let time = clock();
-    let end = run_turn(Turn {
+    let mut end = run_turn(Turn {
         id: turn.clone(),
         session: session.id.clone(),
         models: desk.catalogue.line_up(session.model.as_deref()).await,
@@ -108,6 +114,8 @@ pub(super) async fn answer(
         cancel,
     })
     .await;
+    discreet.finish();
+    end.text = desk.known.cleaned(end.text);
     if !lock(&journal.said).closed {
         match &end.ending {
             // Nothing may be said that is not stored, so the message waits for a store that works.

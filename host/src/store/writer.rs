@@ -31,8 +31,8 @@ const LATER_WAIT: Duration = Duration::from_millis(250);
 pub(super) trait Job: Send {
     /// May run more than once; only the last run counts.
     fn run(&mut self, writing: &mut Writing<'_>) -> Result<(), StoreError>;
-    /// Tells the caller, after the commit.
-    fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
+    /// Tells the caller, after the commit. A failure that nobody waits for is given back.
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) -> Option<StoreError>;
 }
 
 /// What the writer is asked to do.
@@ -180,8 +180,13 @@ pub(super) fn run(shared: &Arc<Shared>) {
 
 fn store(shared: &Shared, mut entries: Vec<Entry>) {
     let outcome = if entries.is_empty() { Ok(()) } else { commit(shared, &mut entries) };
+    let mut unheard = Vec::new();
     for Entry { job, failed } in entries {
-        job.answer(failed.map_or_else(|| outcome.clone(), Err));
+        unheard.extend(job.answer(failed.map_or_else(|| outcome.clone(), Err)));
+    }
+    // One line for a whole batch: on a full disk there are thousands of them.
+    if let Some(error) = unheard.first() {
+        tracing::warn!(%error, "{} notes were not stored", unheard.len());
     }
 }
 

@@ -62,7 +62,8 @@ impl Bench {
         };
         let text = format!("[plugins]\nstock = false\n{config}");
         let config = Config::parse(&text, &home.path().join("config.toml"), &sources).unwrap();
-        let app = App::assemble(config, Err("no console".into()), CancellationToken::new()).await.unwrap();
+        let app =
+            App::assemble(config, Err("no console".into()), Arc::default(), CancellationToken::new()).await.unwrap();
         app.tools.refresh(None).await;
         Self { app, home }
     }

@@ -123,6 +123,7 @@ async fn a_granted_name_that_leads_to_this_machine_is_refused() {
         conversations: Arc::clone(&shared.conversations),
         connections: Arc::clone(&shared.connections),
         ledger: Arc::clone(&shared.ledger),
+        known: Arc::clone(&shared.known),
     };
     let host = Host { runtime: Arc::clone(&bench.host().runtime), services: Arc::new(services) };
     let arguments = json!({ "attack": "fetch", "url": format!("https://{name}/") });

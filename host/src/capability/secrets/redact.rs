@@ -16,8 +16,8 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use super::spelling;
 
-/// Finds some secrets in all their spellings.
-#[derive(Debug)]
+/// Finds some secrets in all their spellings; the default one finds none.
+#[derive(Debug, Default)]
 pub struct Redactor {
     search: Option<Search>,
 }
@@ -73,6 +73,16 @@ impl Redactor {
         self.search.is_none()
     }
 
+    /// Whether any of them is in these bytes.
+    pub(super) fn occurs_in(&self, bytes: &[u8]) -> bool {
+        let Some(search) = &self.search else { return false };
+        let mut state = search.start;
+        bytes.iter().any(|byte| {
+            state = search.automaton.next_state(Anchored::No, state, *byte);
+            search.automaton.is_match(state)
+        })
+    }
+
     /// A text that is there as a whole.
     pub fn clean(self: &Arc<Self>, text: &str) -> String {
         String::from_utf8_lossy(&self.clean_bytes(text.as_bytes())).into_owned()
@@ -80,6 +90,10 @@ impl Redactor {
 
     /// As `clean`, for bytes.
     pub fn clean_bytes(self: &Arc<Self>, bytes: &[u8]) -> Vec<u8> {
+        // Nearly every text: nothing has to be held back to know that it holds no secret.
+        if !self.occurs_in(bytes) {
+            return bytes.to_vec();
+        }
         let mut filter = Filter::new(Arc::clone(self));
         let mut cleaned = filter.push(bytes);
         cleaned.extend(filter.finish());
@@ -114,7 +128,7 @@ fn open_suffixes(automaton: &NFA, start: StateID, patterns: &mut [Vec<u8>]) -> H
 }
 
 /// A stream that is being cleaned.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Filter {
     redactor: Arc<Redactor>,
     state: Option<StateID>,
@@ -159,6 +173,16 @@ impl Filter {
         self.state = Some(state);
         let open = search.open.get(&state).copied().unwrap_or(0);
         self.release(search, self.end.saturating_sub(open as u64))
+    }
+
+    /// As `push`, of a stream of text. A secret is text, so what is held back begins and ends between characters.
+    pub fn push_text(&mut self, piece: &str) -> String {
+        String::from_utf8_lossy(&self.push(piece.as_bytes())).into_owned()
+    }
+
+    /// As `finish`, of a stream of text.
+    pub fn finish_text(&mut self) -> String {
+        String::from_utf8_lossy(&self.finish()).into_owned()
     }
 
     /// The stream is over: what was held back begins no secret.
@@ -242,22 +266,32 @@ fn spellings(value: &str) -> BTreeSet<Vec<u8>> {
         }
     }
     for before in 0..3_usize {
-        for text in [STANDARD_NO_PAD.encode(shifted(raw, before)), URL_SAFE_NO_PAD.encode(shifted(raw, before))] {
-            // Only the characters that are made of the secret's bits alone.
-            let first = (before * 8).div_ceil(6);
-            let count = ((before + raw.len()) * 8 / 6).saturating_sub(first);
-            let inner: String = text.chars().skip(first).take(count).collect();
-            all.insert(inner.replace('/', "\\/").into_bytes());
-            all.insert(inner.into_bytes());
+        // Only the characters that hold bits of the secret. The first one that it shares with other bytes says next to
+        // nothing of it; the last one is cut as well, whatever the bytes behind the secret make of it.
+        let bits = (before + raw.len()) * 8;
+        let first = (before * 8).div_ceil(6);
+        let (alone, touched) = ((bits / 6).saturating_sub(first), bits.div_ceil(6).saturating_sub(first));
+        // So many bits of the last one are those of the next byte: none, two or four.
+        let others = (6 - bits % 6) % 6;
+        for next in (0..=u8::MAX).step_by(256 >> others) {
+            let bytes = shifted(raw, before, next);
+            for text in [STANDARD_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)] {
+                for count in [alone, touched] {
+                    let inner: String = text.chars().skip(first).take(count).collect();
+                    all.insert(inner.replace('/', "\\/").into_bytes());
+                    all.insert(inner.into_bytes());
+                }
+            }
         }
     }
     all
 }
 
-/// The secret behind `before` other bytes.
-fn shifted(raw: &[u8], before: usize) -> Vec<u8> {
+/// The secret behind `before` other bytes, and one that follows.
+fn shifted(raw: &[u8], before: usize, next: u8) -> Vec<u8> {
     let mut bytes = vec![0; before];
     bytes.extend(raw);
+    bytes.push(next);
     bytes
 }
 

@@ -43,14 +43,15 @@ fn encode(secret: &str, how: usize) -> String {
     }
 }
 
-/// What of an encoding gives the value away: for base64 the characters that only the value decides.
+/// What of an encoding gives the value away: for base64 the characters that hold bits of the value, but for the first
+/// one that it shares with what stands before.
 fn telling(secret: &str, how: usize) -> String {
     let encoded = encode(secret, how);
     if !(10..=15).contains(&how) {
         return encoded;
     }
     let before = how % 3;
-    let (first, last) = ((before * 8).div_ceil(6), (before + secret.len()) * 8 / 6);
+    let (first, last) = ((before * 8).div_ceil(6), ((before + secret.len()) * 8).div_ceil(6));
     encoded.chars().skip(first).take(last - first).collect()
 }
 
@@ -170,6 +171,28 @@ fn a_short_spelling_inside_a_longer_one_does_not_open_it() {
     let redactor = redactor(&["abcdefghijklmnop", "efghijkl"]);
     assert_eq!(redactor.clean("<abcdefghijklmnop>"), "<[secret KEY]>");
     assert_eq!(redactor.clean("<abcdefghijklmnoX>"), "<abcd[secret KEY]mnoX>");
+}
+
+#[test]
+fn base64_leaves_no_character_of_the_value_behind() {
+    for secret in ["correct-horse", "correct-horse1", "correct-horse12"] {
+        let redactor = redactor(&[secret]);
+        for (before, after) in [("", ""), ("", "\u{7f}x"), ("", "?"), ("abc", "é"), ("abcdef", "~~~")] {
+            let (head, tail) = (STANDARD.encode(before), &STANDARD.encode(format!("{before}{secret}{after}")));
+            let telling = head.len() + (secret.len() * 8).div_ceil(6);
+            let expected = format!("{head}[secret KEY]{}", tail.get(telling..).unwrap());
+            assert_eq!(redactor.clean(tail), expected, "{secret} before {after:?}");
+        }
+    }
+}
+
+#[test]
+fn a_text_is_cut_between_characters_wherever_a_secret_may_begin() {
+    let mut filter = Filter::new(redactor(&["ünsäglich"]));
+    let out: Vec<String> =
+        ["a ü", "ns", "är", " ün", "säglich", " ü"].iter().map(|piece| filter.push_text(piece)).collect();
+    assert_eq!(out, ["a ", "", "ünsär", " ", "[secret KEY]", " "]);
+    assert_eq!(filter.finish_text(), "ü");
 }
 
 #[test]
