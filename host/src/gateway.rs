@@ -27,6 +27,7 @@ use crate::live::Live;
 use crate::message::{Decision, Delivery, DeliveryContent, Inbound, Media, Sender, now};
 use crate::plugin::channel::{ChannelInstance, Failure};
 use crate::plugin::registry::{Registry, RoleKind};
+use crate::session::approver::over;
 use crate::session::{Catalogue, Key, Outlet, Sessions, command};
 use crate::store::{Accepted, Decided, Store, StoreError};
 use crate::transport::{Hub, InstanceOptions, TransportKind};
@@ -254,7 +255,7 @@ impl Gateway {
                 let mut deliveries = Vec::new();
                 for approval in tx.approvals_expire(now(), 100)? {
                     let by_hand = approval.by_hand;
-                    let delivery = decided_delivery(approval);
+                    let delivery = over(approval);
                     if !by_hand {
                         tx.outbox_enqueue(&delivery, now())?;
                     }
@@ -460,10 +461,25 @@ impl Gateway {
         let Decided::Now(closed) = decided else { return Ok(false) };
         self.execute(Stored {
             decided: vec![(approval, decision)],
-            deliveries: (!closed.by_hand).then(|| decided_delivery(closed)).into_iter().collect(),
+            deliveries: (!closed.by_hand).then(|| over(closed)).into_iter().collect(),
             ..Stored::default()
         });
         Ok(true)
+    }
+
+    /// Somebody who runs a turn by hand has nobody to ask; whether the question still waited.
+    pub async fn nobody(&self, approval: String) -> Result<bool, StoreError> {
+        let id = approval.clone();
+        let change = move |tx: &mut crate::store::Writing<'_>| match tx.approval(&id)? {
+            // What a conversation was asked is for those to answer who are there.
+            Some(asked) if asked.by_hand => tx.approval_withdraw(&id, now()),
+            _ => Ok(false),
+        };
+        let open = self.parts.store.write(change).await?;
+        if let (true, Some(sessions)) = (open, self.sessions()) {
+            sessions.desk().waiting.nobody(&approval);
+        }
+        Ok(open)
     }
 
     async fn tell_observers(&self) {
@@ -487,17 +503,6 @@ impl Gateway {
                 }
             }
         }
-    }
-}
-
-fn decided_delivery(approval: crate::message::Approval) -> Delivery {
-    Delivery {
-        id: format!("over-{}", approval.id),
-        instance: approval.instance.clone(),
-        conversation: approval.conversation.clone(),
-        turn: Some(approval.turn.clone()),
-        handle: approval.handle.clone(),
-        content: DeliveryContent::Decided(approval),
     }
 }
 
@@ -537,7 +542,7 @@ fn decide(
         }
         // Who ran the turn by hand was asked there, and no channel has anything to take away.
         if !closed.by_hand {
-            tx.outbox_enqueue(&decided_delivery(closed.clone()), now())?;
+            tx.outbox_enqueue(&over(closed.clone()), now())?;
         }
     }
     Ok(decided)
@@ -564,7 +569,7 @@ fn store_gateway(
                     tx.inbox_finish(&entry)?;
                     if let Decided::Now(closed) = decide(tx, &approval, decision, &inbound.sender)? {
                         stored.decided.push((approval, decision));
-                        stored.deliveries.extend((!closed.by_hand).then(|| decided_delivery(closed)));
+                        stored.deliveries.extend((!closed.by_hand).then(|| over(closed)));
                     }
                 }
                 return Ok(());
@@ -579,7 +584,7 @@ fn store_gateway(
         gateway_effect::Effect::Decide { approval, by, decision } => {
             if let Decided::Now(closed) = decide(tx, approval, *decision, by)? {
                 stored.decided.push((approval.clone(), *decision));
-                stored.deliveries.extend((!closed.by_hand).then(|| decided_delivery(closed)));
+                stored.deliveries.extend((!closed.by_hand).then(|| over(closed)));
             }
         }
         gateway_effect::Effect::Cancel { conversation, by } => {

@@ -50,7 +50,7 @@ macro_rules! channel_errors {
 #[cfg(test)]
 mod tests {
     #[derive(Debug, Clone)]
-    enum Error {
+    pub enum Error {
         AccessDenied(String),
         NotFound(String),
         Invalid(String),
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[derive(Debug, PartialEq)]
-    enum ChannelError {
+    pub enum ChannelError {
         AccessDenied(String),
         Malformed(String),
         Unavailable(String),
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[derive(Debug, PartialEq)]
-    enum DeliveryError {
+    pub enum DeliveryError {
         AccessDenied(String),
         Rejected(String),
         Unavailable(String),

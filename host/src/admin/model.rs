@@ -28,6 +28,11 @@ pub enum Request {
         /// What the person says.
         decision: Decision,
     },
+    /// There is nobody to ask about an approval of a turn that is being followed.
+    Nobody {
+        /// From [`TurnEvent::Approval`].
+        approval: String,
+    },
     /// Ends running turns → [`Response::Stopped`].
     Stop {
         /// An id or its beginning; none: all.
@@ -249,7 +254,7 @@ pub enum TurnEvent {
     },
     /// Older messages are being summed up.
     Compacting,
-    /// Someone has to decide: answer with [`Request::Decide`].
+    /// Someone has to decide: answer with [`Request::Decide`], or [`Request::Nobody`].
     Approval {
         /// For the answer.
         id: String,

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::event::Event;
-use super::ports::{Invocation, Policy, ToolError};
+use super::ports::{Answer, Invocation, Policy, ToolError};
 use super::{GRACE, Scope, excerpt};
 use crate::message::{Content, Decision, Media, ToolCall, ToolDefinition, ToolOutcome};
 
@@ -99,21 +99,26 @@ impl Dispatch<'_> {
             }
             Policy::Ask => (),
         }
-        let decision = {
+        let answer = {
             let _paused = scope.clock.pause();
             scope.emit(Event::ApprovalWaiting(call.clone()));
             tokio::select! {
                 biased;
-                () = scope.stop.cancelled() => None,
-                decision = scope.turn.approver.ask(call, tool) => decision,
+                () = scope.stop.cancelled() => Answer::Late,
+                answer = scope.turn.approver.ask(call, tool, self.untrusted) => answer,
             }
         };
+        let decision = if let Answer::Said(decision) = answer { Some(decision) } else { None };
         scope.emit(Event::ApprovalOver { call: call.id.clone(), decision });
-        match decision {
-            Some(Decision::AllowOnce | Decision::AllowSession) => Ok(()),
-            Some(Decision::Deny) => Err(DENIED.into()),
-            None if scope.stop.is_cancelled() => Err(STOPPED.into()),
-            None => Err(UNANSWERED.into()),
+        match answer {
+            Answer::Said(Decision::AllowOnce | Decision::AllowSession) => Ok(()),
+            Answer::Said(Decision::Deny) => Err(DENIED.into()),
+            _ if scope.stop.is_cancelled() => Err(STOPPED.into()),
+            Answer::Late => Err(UNANSWERED.into()),
+            Answer::Nobody(why) => Err(format!(
+                "Not run: this call needs the user's approval, and nobody could be asked. {why} Do not try it again; say \
+                 what you wanted to do and how it can be allowed."
+            )),
         }
     }
 

@@ -212,11 +212,23 @@ pub enum Policy {
     Deny,
 }
 
+/// What came of asking a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Their word.
+    Said(Decision),
+    /// Nobody answered in time.
+    Late,
+    /// There is nobody to ask, or no way to: why, and what to do about it, in whole sentences for the model.
+    Nobody(String),
+}
+
 /// Who decides about a call.
 #[async_trait]
 pub trait Approver: Send + Sync {
     /// Policy × hints × arguments × what was allowed for this session. Also what untrusted content makes ask again.
     fn policy(&self, call: &ToolCall, tool: &ToolDefinition, untrusted: bool) -> Policy;
-    /// Asks a person and waits. `None`: nobody answered in time, or there is nobody to ask.
-    async fn ask(&self, call: &ToolCall, tool: &ToolDefinition) -> Option<Decision>;
+    /// Asks a person and waits. If the tool is allowed for the session meanwhile, by the answer about another call, and
+    /// `policy` would let this one run now, that is the answer.
+    async fn ask(&self, call: &ToolCall, tool: &ToolDefinition, untrusted: bool) -> Answer;
 }

@@ -35,6 +35,10 @@ fn me() -> Sender {
     Sender { id: "local".into(), name: std::env::var("USER").unwrap_or_default() }
 }
 
+fn settled(in_time: bool) -> Result<(), Refusal> {
+    if in_time { Ok(()) } else { Err(Refusal::not_found("that question is answered already, or its time is over")) }
+}
+
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match error {
@@ -64,7 +68,10 @@ impl Admin {
         match request {
             Request::Status => out.send(Response::Status(self.status())).await?,
             Request::Say { text, session, model, yes } => self.say(text, session, model, yes, &out).await?,
-            Request::Decide { approval, decision } => self.decide(approval, decision).await?,
+            Request::Decide { approval, decision } => {
+                settled(self.0.gateway.decide(approval, decision, me()).await?)?;
+            }
+            Request::Nobody { approval } => settled(self.0.gateway.nobody(approval).await?)?,
             Request::Stop { session } => self.stop(session, &out).await?,
             Request::Quit => self.0.quit.cancel(),
             Request::SessionList { query, limit } => self.session_list(query, limit, &out).await?,
@@ -224,14 +231,6 @@ impl Admin {
                 }
             };
             out.send(Response::Turn(event)).await?;
-        }
-    }
-
-    async fn decide(&self, approval: String, decision: Decision) -> Result<(), Refusal> {
-        if self.0.gateway.decide(approval, decision, me()).await? {
-            Ok(())
-        } else {
-            Err(Refusal::not_found("that question is answered already, or its time is over"))
         }
     }
 

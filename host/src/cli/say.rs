@@ -49,10 +49,14 @@ async fn follow(reach: &Reach, request: Request, output: Output) -> Result<Exit,
                 let decision = if at_terminal() && !output.json {
                     ask_person(output, &tool, &summary, &arguments).await
                 } else {
-                    nobody = true;
-                    Decision::Deny
+                    None
                 };
-                match reach.all(Request::Decide { approval: id, decision }).await {
+                nobody |= decision.is_none();
+                let word = match decision {
+                    Some(decision) => Request::Decide { approval: id, decision },
+                    None => Request::Nobody { approval: id },
+                };
+                match reach.all(word).await {
                     // Its time was over meanwhile; the turn says so by itself.
                     Ok(_) | Err(AskError::Refused(_)) => {}
                     Err(error) => return Err(error.into()),
@@ -71,7 +75,8 @@ async fn follow(reach: &Reach, request: Request, output: Output) -> Result<Exit,
         }
     }
     if nobody {
-        let advice = "Something needed an approval and nobody was there to give it; --yes allows it for one turn.";
+        let advice = "Something needed an approval and nobody was there to give it; --yes allows it for one turn, a \
+                      line under [policy.tools] in config.toml for good.";
         output.note(Paint::Warn, advice);
     }
     exit.ok_or_else(|| AskError::CutOff.into())
@@ -81,7 +86,8 @@ fn at_terminal() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-async fn ask_person(output: Output, tool: &str, summary: &str, arguments: &str) -> Decision {
+/// None: nobody is there to answer.
+async fn ask_person(output: Output, tool: &str, summary: &str, arguments: &str) -> Option<Decision> {
     output.note(Paint::Strong, &format!("\n{} wants to: {}", plain(tool), plain(summary)));
     output.note(Paint::Faint, &format!("  {}", shortened(&plain(arguments), 2_000)));
     loop {
@@ -90,12 +96,12 @@ async fn ask_person(output: Output, tool: &str, summary: &str, arguments: &str) 
             let mut line = String::new();
             std::io::stdin().read_line(&mut line).map(|read| (read > 0).then_some(line))
         });
-        // The end of input is nobody's yes.
-        let Ok(Ok(Some(line))) = line.await else { return Decision::Deny };
+        // The end of input is nobody's yes, nor anybody's no.
+        let Ok(Ok(Some(line))) = line.await else { return None };
         match line.trim().to_lowercase().as_str() {
-            "y" | "yes" => return Decision::AllowOnce,
-            "s" | "session" => return Decision::AllowSession,
-            "n" | "no" => return Decision::Deny,
+            "y" | "yes" => return Some(Decision::AllowOnce),
+            "s" | "session" => return Some(Decision::AllowSession),
+            "n" | "no" => return Some(Decision::Deny),
             _ => {}
         }
     }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{Gateway, discreet, lock};
 use crate::failpoint::failpoint;
 use crate::live::{ActivityState, Live};
-use crate::message::{Delivery, DeliveryContent, new_id, now};
+use crate::message::{Decision, Delivery, DeliveryContent, new_id, now};
 use crate::plugin::channel::{ChannelInstance, Failure};
 use crate::plugin::convert::{Shown, delivery_out, shown};
 use crate::session::Key;
@@ -560,13 +560,18 @@ impl Gateway {
     }
 }
 
-/// A question for a channel without buttons.
+/// A question for a channel without buttons; and that it is settled, if another one's answer may have done it.
 fn in_words(content: &DeliveryContent) -> Option<String> {
-    let DeliveryContent::Ask(approval) = content else { return None };
-    Some(format!(
-        "May I run {}?\n{}\nAnswer: yes, session (yes, for the rest of this session), or no.",
-        approval.tool, approval.summary
-    ))
+    match content {
+        DeliveryContent::Ask(approval) => Some(format!(
+            "May I run {}?\n{}\nAnswer: yes, session (yes, for the rest of this session), or no.",
+            approval.tool, approval.summary
+        )),
+        DeliveryContent::Decided(approval) if matches!(approval.decision, Some((Decision::AllowSession, _))) => {
+            Some(format!("{} may run in this session: {}", approval.tool, approval.summary))
+        }
+        _ => None,
+    }
 }
 
 /// 1, 2, 4 … 60 s.

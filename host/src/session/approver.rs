@@ -1,9 +1,10 @@
 //! Who decides about a tool call: the policy, what was allowed for the session, or a person.
 //!
 //! A question is stored before it is shown, and so is its answer, so both outlive a restart: a turn that is resumed
-//! finds the question that is still open and waits on.
+//! finds the question that is still open and waits on. What is allowed for the session answers the questions about the
+//! same tool that wait beside it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -12,26 +13,61 @@ use tokio::sync::watch;
 
 use super::{Desk, Key, Tap, Tapped, lock};
 use crate::agent::policy::{Facts, decide};
-use crate::agent::ports::{Approver, Policy};
+use crate::agent::ports::{Answer, Approver, Policy};
 use crate::message::{Approval, Decision, Delivery, DeliveryContent, Sender, ToolCall, ToolDefinition, new_id, now};
+use crate::store::Decided;
 
 const SUMMARY_MAX: usize = 300;
+const NO_ONE_THERE: &str = "The message came from a command line that nobody sits at. To allow it, the user can run the \
+                            command with --yes, or write a line for the tool under [policy.tools] in config.toml.";
+const NOT_STORED: &str = "The host could not store the question; its log says why.";
 
-/// Who waits for a decision, by approval.
+/// Who waits for an answer, by approval.
 #[derive(Default)]
-pub struct Waiting(Mutex<HashMap<String, watch::Sender<Option<Option<Decision>>>>>);
+pub struct Waiting(Mutex<HashMap<String, watch::Sender<Option<Answer>>>>);
 
 impl Waiting {
     /// A decision is stored (none: nobody answered in time): the turn goes on.
     pub fn decided(&self, approval: &str, decision: Option<Decision>) {
+        self.answer(approval, decision.map_or(Answer::Late, Answer::Said));
+    }
+
+    /// Whoever follows the turn has nobody to ask.
+    pub fn nobody(&self, approval: &str) {
+        self.answer(approval, Answer::Nobody(NO_ONE_THERE.into()));
+    }
+
+    fn answer(&self, approval: &str, answer: Answer) {
         if let Some(waiter) = lock(&self.0).remove(approval) {
             // A turn that is gone needs no answer.
-            let _ = waiter.send(Some(decision));
+            let _ = waiter.send(Some(answer));
         }
     }
 
-    fn wait(&self, approval: &str) -> watch::Receiver<Option<Option<Decision>>> {
-        lock(&self.0).entry(approval.to_string()).or_insert_with(|| watch::channel(None).0).subscribe()
+    fn wait<'a>(&'a self, approval: &'a str) -> Waiter<'a> {
+        let mut waiting = lock(&self.0);
+        let answer = waiting.entry(approval.to_string()).or_insert_with(|| watch::channel(None).0).subscribe();
+        Waiter { waiting: self, approval, answer }
+    }
+}
+
+/// One who waits; a turn that is stopped leaves nothing behind.
+struct Waiter<'a> {
+    waiting: &'a Waiting,
+    approval: &'a str,
+    answer: watch::Receiver<Option<Answer>>,
+}
+
+impl Waiter<'_> {
+    async fn answered(&mut self) -> Answer {
+        let answered = self.answer.wait_for(Option::is_some).await;
+        answered.ok().and_then(|answer| answer.clone()).unwrap_or(Answer::Late)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        lock(&self.waiting.0).remove(self.approval);
     }
 }
 
@@ -49,8 +85,8 @@ pub struct TurnApprover {
     pub owner: Sender,
     /// From the message that began it.
     pub handle: Option<String>,
-    /// Tools allowed for the session.
-    pub allowed: Mutex<HashSet<String>>,
+    /// Tools allowed for the session, with whose word it was.
+    pub allowed: watch::Sender<HashMap<String, Sender>>,
     /// Somebody who runs the turn by hand.
     pub tap: Option<Tap>,
 }
@@ -156,46 +192,106 @@ impl Approver for TurnApprover {
         let facts = Facts {
             powerful: self.desk.power.powerful(&call.name),
             hints: tool.hints,
-            allowed_for_session: lock(&self.allowed).contains(&call.name),
+            allowed_for_session: self.allowed.borrow().contains_key(&call.name),
             untrusted,
             trust_content: self.desk.settings.trust_content,
         };
         decide(&self.desk.settings.rules, &call.name, facts)
     }
 
-    async fn ask(&self, call: &ToolCall, _tool: &ToolDefinition) -> Option<Decision> {
+    async fn ask(&self, call: &ToolCall, tool: &ToolDefinition, untrusted: bool) -> Answer {
+        let mut allowed = self.allowed.subscribe();
         let approval = match self.question(call).await {
             Ok(approval) => approval,
             Err(error) => {
                 tracing::error!("an approval cannot be stored, so the call is not run: {error:#}");
-                return None;
+                return Answer::Nobody(NOT_STORED.into());
             }
         };
-        let mut answer = self.desk.waiting.wait(&approval.id);
+        let mut waiter = self.desk.waiting.wait(&approval.id);
+        // Whoever answered before there was a waiter is heard, too.
+        if let Some(decision) = self.stored(&approval) {
+            return self.said(&approval, decision);
+        }
         if let Some(tap) = &self.tap {
             tap(Tapped::Ask(Box::new(approval.clone())));
         }
         let left = std::time::Duration::from_millis(approval.expires.saturating_sub(now()));
-        let answered = async {
-            let answered = answer.wait_for(Option::is_some).await.ok().and_then(|answer| *answer);
-            answered.flatten()
-        };
-        let decision = tokio::select! {
-            decision = answered => decision,
-            () = tokio::time::sleep(left) => {
-                self.expire(&approval).await;
-                None
+        let late = tokio::time::sleep(left);
+        tokio::pin!(late);
+        loop {
+            tokio::select! {
+                answer = waiter.answered() => {
+                    return if let Answer::Said(decision) = answer { self.said(&approval, decision) } else { answer };
+                }
+                () = &mut late => {
+                    self.expire(&approval).await;
+                    return Answer::Late;
+                }
+                Ok(()) = allowed.changed() => {
+                    // What strangers wrote may make a tool ask although it is allowed: then this question stays.
+                    let by = self.allowed.borrow().get(&call.name).cloned();
+                    if let Some(by) = by
+                        && self.policy(call, tool, untrusted) == Policy::Allow
+                        && let Some(answer) = self.release(&approval, by).await
+                    {
+                        return answer;
+                    }
+                }
             }
-        };
-        // The session's record has it already: it was stored with the decision.
-        if decision == Some(Decision::AllowSession) {
-            lock(&self.allowed).insert(call.name.clone());
         }
-        decision
     }
 }
 
 impl TurnApprover {
+    /// The decision that is stored.
+    fn stored(&self, approval: &Approval) -> Option<Decision> {
+        let found = self.desk.store.read(|tx| tx.approval(&approval.id)).ok().flatten();
+        found.and_then(|approval| approval.decision).map(|(decision, _)| decision)
+    }
+
+    /// A person's word, which may let other calls run that wait.
+    fn said(&self, approval: &Approval, decision: Decision) -> Answer {
+        // The session's record has it already: it was stored with the decision.
+        if decision == Decision::AllowSession {
+            let found = self.desk.store.read(|tx| tx.approval(&approval.id)).ok().flatten();
+            let by = found.and_then(|approval| approval.decision).map_or_else(|| self.owner.clone(), |(_, by)| by);
+            self.allowed.send_if_modified(|allowed| allowed.insert(approval.tool.clone(), by).is_none());
+        }
+        Answer::Said(decision)
+    }
+
+    /// The tool was allowed for the session by the answer to another question: this one is settled by it, and taken
+    /// away where it is shown. None: that could not be stored, and it stays open.
+    async fn release(&self, approval: &Approval, by: Sender) -> Option<Answer> {
+        let id = approval.id.clone();
+        let decided = self.desk.store.write(move |tx| {
+            let decided = tx.approval_decide(&id, Decision::AllowSession, &by, now())?;
+            match &decided {
+                Decided::Now(closed) if !closed.by_hand => {
+                    tx.outbox_enqueue(&over(closed.clone()), now())?;
+                }
+                _ => (),
+            }
+            Ok(decided)
+        });
+        match decided.await {
+            Ok(Decided::Now(closed)) => {
+                if !closed.by_hand {
+                    self.desk.outlet.enqueued(vec![over(closed)]);
+                }
+                Some(Answer::Said(Decision::AllowSession))
+            }
+            // A person was faster.
+            Ok(Decided::Already(closed)) => closed.decision.map(|(decision, _)| Answer::Said(decision)),
+            Ok(Decided::Expired(_) | Decided::Unknown) => Some(Answer::Late),
+            Err(error) => {
+                tracing::error!("an approval that is settled by another stays open: {error}");
+                None
+            }
+        }
+    }
+
     /// Nobody answered: the question is taken away where it was shown.
     async fn expire(&self, approval: &Approval) {
         let deliveries = expired(&self.desk, vec![approval.clone()], self.tap.is_none()).await;
@@ -203,19 +299,21 @@ impl TurnApprover {
     }
 }
 
+/// What takes a question away where it was shown.
+pub fn over(approval: Approval) -> Delivery {
+    Delivery {
+        id: format!("over-{}", approval.id),
+        instance: approval.instance.clone(),
+        conversation: approval.conversation.clone(),
+        turn: Some(approval.turn.clone()),
+        handle: approval.handle.clone(),
+        content: DeliveryContent::Decided(approval),
+    }
+}
+
 /// Closes questions that are over without an answer; the deliveries that say so.
 pub async fn expired(desk: &Desk, approvals: Vec<Approval>, shown: bool) -> Vec<Delivery> {
-    let deliveries: Vec<Delivery> = approvals
-        .iter()
-        .map(|approval| Delivery {
-            id: format!("over-{}", approval.id),
-            instance: approval.instance.clone(),
-            conversation: approval.conversation.clone(),
-            turn: Some(approval.turn.clone()),
-            handle: approval.handle.clone(),
-            content: DeliveryContent::Decided(approval.clone()),
-        })
-        .collect();
+    let deliveries: Vec<Delivery> = approvals.iter().cloned().map(over).collect();
     let stored = (approvals, deliveries.clone());
     let written = desk
         .store
@@ -242,25 +340,4 @@ pub async fn expired(desk: &Desk, approvals: Vec<Approval>, shown: bool) -> Vec<
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn call(arguments: &str) -> ToolCall {
-        ToolCall { id: "1".into(), name: "system.run".into(), arguments: arguments.into() }
-    }
-
-    #[test]
-    fn the_summary_is_one_bounded_line_with_the_values() {
-        assert_eq!(summary(r#"{"command":"ls -la"}"#), "ls -la");
-        assert_eq!(summary(r#"{"command":"a\nb","timeout":3}"#), "command: a b, timeout: 3");
-        assert_eq!(summary("broken"), "broken");
-        assert_eq!(summary(&format!(r#"{{"command":"{}"}}"#, "ä".repeat(500))).chars().count(), 301);
-    }
-
-    #[test]
-    fn a_decision_is_bound_to_tool_and_arguments() {
-        let one = hash(&call(r#"{"command":"ls"}"#));
-        assert_ne!(one, hash(&call(r#"{"command":"ls "}"#)));
-        assert_ne!(one, hash(&ToolCall { name: "system.ru".into(), ..call(r#"n{"command":"ls"}"#) }));
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::approver::{TurnApprover, expired};
@@ -78,7 +79,9 @@ pub(super) async fn answer(
         turn: turn.clone(),
         owner: entry.inbound.sender.clone(),
         handle: entry.inbound.handle.clone(),
-        allowed: Mutex::new(session.allowed.iter().cloned().collect()),
+        allowed: watch::Sender::new(
+            session.allowed.iter().map(|tool| (tool.clone(), entry.inbound.sender.clone())).collect(),
+        ),
         tap: tap.cloned(),
     });
     let shown = {

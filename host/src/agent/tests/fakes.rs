@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::super::ports::*;
 use super::super::*;
-use crate::message::{Decision, ToolHints};
+use crate::message::ToolHints;
 
 /// What the model does when it is asked.
 pub enum Reply {
@@ -203,7 +203,7 @@ impl Journal for Memory {
 }
 
 pub type Asking = Box<dyn Fn(&ToolCall) -> Deciding + Send + Sync>;
-pub type Deciding = std::pin::Pin<Box<dyn Future<Output = Option<Decision>> + Send>>;
+pub type Deciding = std::pin::Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 pub struct Person {
     pub policy: Policy,
@@ -214,7 +214,7 @@ pub struct Person {
 }
 
 pub fn allowing() -> Arc<Person> {
-    person(Policy::Allow, |_| Box::pin(async { None }))
+    person(Policy::Allow, |_| Box::pin(async { Answer::Late }))
 }
 
 pub fn person(policy: Policy, asking: impl Fn(&ToolCall) -> Deciding + Send + Sync + 'static) -> Arc<Person> {
@@ -227,7 +227,7 @@ impl Approver for Person {
         if untrusted { self.untrusted } else { self.policy }
     }
 
-    async fn ask(&self, call: &ToolCall, _tool: &ToolDefinition) -> Option<Decision> {
+    async fn ask(&self, call: &ToolCall, _tool: &ToolDefinition, _untrusted: bool) -> Answer {
         self.asked.lock().unwrap().push(call.clone());
         (self.asking)(call).await
     }

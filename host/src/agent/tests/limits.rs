@@ -54,7 +54,7 @@ async fn the_clock_stands_still_while_a_person_thinks() {
     let person = person(Policy::Ask, |_| {
         Box::pin(async {
             tokio::time::sleep(Duration::from_secs(3600)).await;
-            Some(Decision::AllowOnce)
+            Answer::Said(Decision::AllowOnce)
         })
     });
     let world = World::new(&[&fake], Tools::default().echo("echo"), person);

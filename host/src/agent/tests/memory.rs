@@ -102,7 +102,8 @@ async fn a_turn_that_outgrows_the_context_by_itself_keeps_what_it_was_asked() {
     }));
     let tools =
         Tools::default().with("page", |_, _, _| async { Ok(vec![Content::Text("lorem ipsum dolor ".repeat(200))]) });
-    let mut world = World::new(&[&fake], tools, person(Policy::Allow, |_| Box::pin(async { Some(Decision::Deny) })));
+    let mut world =
+        World::new(&[&fake], tools, person(Policy::Allow, |_| Box::pin(async { Answer::Said(Decision::Deny) })));
     world.memory = Arc::default();
     world.memory.put(user("t1", "Count the pages of the blue book."));
     world.limits.context_tokens = 4_000;

@@ -85,7 +85,7 @@ async fn a_call_without_an_outcome_is_told_as_interrupted_and_not_run_again() {
 #[tokio::test]
 async fn a_call_whose_approval_was_still_open_is_asked_about_again() {
     let fake = going_on();
-    let person = person(Policy::Ask, |_| Box::pin(async { Some(Decision::AllowOnce) }));
+    let person = person(Policy::Ask, |_| Box::pin(async { Answer::Said(Decision::AllowOnce) }));
     let mut world = World::new(&[&fake], Tools::default().echo("echo"), person);
     let mut answer = user("t1", "");
     answer.role = Role::Assistant;

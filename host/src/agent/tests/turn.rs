@@ -120,15 +120,20 @@ async fn what_goes_wrong_with_a_call_is_told_to_the_model() {
 
 #[tokio::test]
 async fn denied_and_unanswered_calls_never_run() {
-    let fake = scripted("fake", vec![calls(vec![call("no", "echo", ""), call("nobody", "echo", "")]), say("ok")]);
+    let fake =
+        scripted("fake", vec![calls(["no", "late", "nobody"].map(|id| call(id, "echo", "")).to_vec()), say("ok")]);
     let person = person(Policy::Ask, |call| {
-        let decision = (call.id == "no").then_some(Decision::Deny);
-        Box::pin(async move { decision })
+        let answer = match call.id.as_str() {
+            "no" => Answer::Said(Decision::Deny),
+            "late" => Answer::Late,
+            _ => Answer::Nobody("No one is at the keyboard. Use --yes.".into()),
+        };
+        Box::pin(async move { answer })
     });
     let world = World::new(&[&fake], Tools::default().echo("echo"), person);
     assert_eq!(world.run().await, end(Ending::Done, "ok", 2));
     assert_eq!(*world.tools.ran.lock().unwrap(), []);
-    let stored: Vec<Body> = world.stored()[1..3].iter().flat_map(|(_, bodies)| bodies.clone()).collect();
+    let stored: Vec<Body> = world.stored()[1..4].iter().flat_map(|(_, bodies)| bodies.clone()).collect();
     assert_eq!(
         stored,
         [
@@ -140,10 +145,17 @@ async fn denied_and_unanswered_calls_never_run() {
                 true
             ),
             outcome(
-                "nobody",
+                "late",
                 "echo",
                 "Not run: this call needs the user's approval and nobody gave it in time. Do not try it again; say \
                  what you wanted to do and why.",
+                true
+            ),
+            outcome(
+                "nobody",
+                "echo",
+                "Not run: this call needs the user's approval, and nobody could be asked. No one is at the keyboard. \
+                 Use --yes. Do not try it again; say what you wanted to do and how it can be allowed.",
                 true
             ),
         ]
@@ -153,7 +165,8 @@ async fn denied_and_unanswered_calls_never_run() {
 #[tokio::test]
 async fn a_call_that_the_policy_denies_is_neither_asked_about_nor_run() {
     let fake = scripted("fake", vec![calls(vec![call("a", "echo", "")]), say("ok")]);
-    let world = World::new(&[&fake], Tools::default().echo("echo"), person(Policy::Deny, |_| Box::pin(async { None })));
+    let world =
+        World::new(&[&fake], Tools::default().echo("echo"), person(Policy::Deny, |_| Box::pin(async { Answer::Late })));
     world.run().await;
     assert_eq!((world.tools.ran.lock().unwrap().len(), world.person.asked.lock().unwrap().len()), (0, 0));
 }
@@ -166,7 +179,7 @@ async fn approvals_of_one_answer_wait_side_by_side_and_what_is_asked_is_what_run
         let both = Arc::clone(&both);
         Box::pin(async move {
             both.wait().await;
-            Some(Decision::AllowOnce)
+            Answer::Said(Decision::AllowOnce)
         })
     });
     let mut world = World::new(&[&fake], Tools::default().echo("echo"), person);
@@ -186,7 +199,7 @@ async fn untrusted_content_makes_the_policy_look_again() {
     let mut cautious = Person {
         policy: Policy::Allow,
         untrusted: Policy::Ask,
-        asking: Box::new(|_| Box::pin(async { Some(Decision::Deny) })),
+        asking: Box::new(|_| Box::pin(async { Answer::Said(Decision::Deny) })),
         asked: std::sync::Mutex::default(),
     };
     let world = World::new(&[&fake], Tools::default().echo("fetch").open_world(), Arc::new(cautious));
@@ -199,7 +212,7 @@ async fn untrusted_content_makes_the_policy_look_again() {
     cautious = Person {
         policy: Policy::Allow,
         untrusted: Policy::Deny,
-        asking: Box::new(|_| Box::pin(async { None })),
+        asking: Box::new(|_| Box::pin(async { Answer::Late })),
         asked: std::sync::Mutex::default(),
     };
     let world = World::new(&[&fake], Tools::default().echo("echo"), Arc::new(cautious));
