@@ -69,6 +69,8 @@ async fn one_question_is_answered_with_and_without_a_daemon() {
     let (code, out, err) = home.said(&["run", "-e", QUESTION, "--yes"]).await;
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("marmalade.txt"), "{out}");
+    let plugins = std::fs::metadata(home.plugins()).unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&plugins) & 0o777, 0o700);
     assert!(!err.contains("not delivered") && !err.contains("is not known"), "{err}");
 
     let daemon = home.start().await;
@@ -86,10 +88,53 @@ async fn without_anybody_to_approve_nothing_is_run() {
     let (code, out, err) = home.said(&["run", "-e", touch]).await;
     assert_eq!(code, Some(5), "{out}{err}");
     assert!(err.contains("--yes"), "{err}");
+    let list = home.json(&["session", "list"]).await;
+    let shown = home.said(&["session", "show", list[0]["id"].as_str().unwrap()]).await.1;
+    assert!(shown.contains("nobody could be asked") && !shown.contains("said no"), "{shown}");
     let _daemon = home.start().await;
     let (code, out, err) = home.said(&["run", "-e", touch]).await;
     assert_eq!(code, Some(5), "{out}{err}");
     assert!(!home.workspace().join("made-by-the-tool").exists());
+}
+
+#[tokio::test]
+async fn a_tool_that_prints_a_secret_of_the_configuration_tells_nobody() {
+    const SECRET: &str = "sk-correct-horse-battery";
+    let home = Home::new();
+    let config = format!(
+        "[agent]\nmodel = \"demo\"\n[log]\nlevel = \"info,openpista_host=debug\"\n\
+         [providers.mine]\nplugin = \"provider-openai-chat\"\nsettings = {{ base-url = \"http://127.0.0.1:9/v1\" }}\n\
+         secrets = {{ api-key = \"{SECRET}\" }}\n"
+    );
+    let file = home.path().join("config.toml");
+    std::fs::write(&file, config).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let mut daemon = home.start().await;
+    let mut client = daemon.client(&home, "secret").await;
+    let print = format!("run cat {}", file.display());
+    client.say("m1", &print).await;
+    let approval = client.expect("approval").await;
+    client.decide(&approval, "once").await;
+    let reply = client.expect("reply").await;
+    assert!(reply["text"].as_str().unwrap().contains("[secret api-key]"), "{reply}");
+    // A person may write it; whoever looks on, and the log, still do not get it.
+    client.say("m2", &format!("run echo {SECRET} and $(echo {SECRET} | base64)")).await;
+    let approval = client.expect("approval").await;
+    assert!(approval["summary"].as_str().unwrap().contains("echo [secret api-key]"), "{approval}");
+    client.decide(&approval, "once").await;
+    client.expect("reply").await;
+    let (code, out, err) = home.said(&["run", "-e", &print, "--yes"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("[secret api-key]"), "{out}");
+    let late = daemon.client(&home, "secret").await;
+    let ledger = home.said(&["ledger", "show"]).await.1;
+    assert!(ledger.contains("[secret api-key]"), "{ledger}");
+    // The page says to its own sender what they wrote.
+    let told = client.seen.iter().chain(&late.seen).filter(|frame| kind(frame) != "said");
+    for place in told.map(ToString::to_string).chain([out, err, ledger, daemon.log()]) {
+        assert!(!place.contains(SECRET) && !place.contains("c2stY29ycmVjdC1ob3JzZS1iYXR0ZXJ5"), "{place}");
+    }
+    assert!(daemon.runs());
 }
 
 #[tokio::test]

@@ -75,6 +75,27 @@ async fn a_permission_for_the_session_asks_once_and_only_there() {
 }
 
 #[tokio::test]
+async fn a_permission_for_the_session_settles_the_other_questions_about_the_tool() {
+    let home = Home::new();
+    let daemon = home.start().await;
+    let mut client = daemon.client(&home, "several").await;
+    client.say("m1", "Show the files, the memory and the date").await;
+    let mut asked = Vec::new();
+    for _ in 0..3 {
+        asked.push(client.expect("approval").await);
+    }
+    client.decide(&asked[1], "session").await;
+    client.expect("reply").await;
+    let decided = |frame: &&Value| kind(frame) == "decided";
+    let mut settled: Vec<_> =
+        client.seen.iter().filter(decided).map(|frame| (frame["id"].clone(), frame["decision"].clone())).collect();
+    let mut expected: Vec<_> = asked.iter().map(|frame| (frame["id"].clone(), json!("session"))).collect();
+    settled.sort_by_key(|(id, _)| id.to_string());
+    expected.sort_by_key(|(id, _)| id.to_string());
+    assert_eq!(settled, expected);
+}
+
+#[tokio::test]
 async fn stop_ends_a_running_command_with_its_process() {
     let home = Home::new();
     let daemon = home.start().await;
