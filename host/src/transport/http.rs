@@ -281,6 +281,9 @@ async fn ask_channel(request: Request<Body>, shared: &Shared, peer: &Peer) -> Re
             plain(StatusCode::NOT_FOUND, "There is nothing here.\n")
         };
     };
+    if route.bare && is_for_a_page(&request) {
+        return to_the_folder(path, query);
+    }
     let (head, body) = request.into_parts();
     let body = match read_body(body, shared.limits).await {
         Ok(body) => body,
@@ -288,7 +291,7 @@ async fn ask_channel(request: Request<Body>, shared: &Shared, peer: &Peer) -> Re
     };
     route.instance.counters.requests.fetch_add(1, Ordering::Relaxed);
     route.transport.health.progressed();
-    let Route { instance, transport, url } = route;
+    let Route { instance, transport, url, .. } = route;
     let incoming = Incoming {
         transport: transport.id.clone(),
         request: super::Request {
@@ -323,6 +326,23 @@ async fn ask_channel(request: Request<Body>, shared: &Shared, peer: &Peer) -> Re
     }
 }
 
+/// A browser opens it. Services that call a webhook do not follow, and do not ask for a page.
+fn is_for_a_page(request: &Request<Body>) -> bool {
+    let wanted = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    matches!(*request.method(), Method::GET | Method::HEAD) && wanted.contains("text/html")
+}
+
+/// The same address with a slash at its end. Relative, for the path may be another one in front of a proxy.
+fn to_the_folder(path: &str, query: Option<&str>) -> Response<Full<Bytes>> {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let to = query.map_or_else(|| format!("{last}/"), |query| format!("{last}/?{query}"));
+    let mut answer = plain(StatusCode::TEMPORARY_REDIRECT, "The page is at this address with a slash at its end.\n");
+    if let Ok(to) = HeaderValue::try_from(to) {
+        answer.headers_mut().insert(header::LOCATION, to);
+    }
+    answer
+}
+
 async fn read_body(body: Body, limits: HttpLimits) -> Result<Bytes, Response<Full<Bytes>>> {
     let too_large =
         || plain(StatusCode::PAYLOAD_TOO_LARGE, &format!("A body has at most {} bytes here.\n", limits.body));
@@ -353,7 +373,7 @@ fn open_websocket(mut request: Request<Body>, shared: &Shared, peer: &Peer) -> R
     let upgraded = hyper::upgrade::on(&mut request);
     let headers = as_list(request.headers());
     let (address, permit) = (peer.address.to_string(), Arc::clone(&peer.permit));
-    let Route { instance, transport, url } = route;
+    let Route { instance, transport, url, .. } = route;
     let tasks = instance.tasks.clone();
     tasks.spawn(async move {
         // Counts as a connection until it ends.

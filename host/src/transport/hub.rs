@@ -71,6 +71,8 @@ pub(super) struct Route {
     pub(super) transport: Arc<Transport>,
     /// Path and query, relative to the mount.
     pub(super) url: String,
+    /// The path was the mount itself, without a slash behind it.
+    pub(super) bare: bool,
 }
 
 impl Hub {
@@ -263,6 +265,7 @@ impl Hub {
                 };
                 if best.as_ref().is_none_or(|(other, _)| rank > *other) {
                     let mut url = path.strip_prefix(trimmed(&options.mount)).unwrap_or(path).to_owned();
+                    let bare = url.is_empty();
                     if !url.starts_with('/') {
                         url.insert(0, '/');
                     }
@@ -271,7 +274,7 @@ impl Hub {
                         url.push_str(query);
                     }
                     let (instance, transport) = (Arc::clone(instance), Arc::clone(transport));
-                    best = Some((rank, Route { instance, transport, url }));
+                    best = Some((rank, Route { instance, transport, url, bare }));
                 }
             }
         }

@@ -236,9 +236,9 @@ async fn an_instance_has_32_requests_under_way_and_the_next_one_waits() {
     assert_eq!(world.text(get(server.url("/"))).await, Ok("hello".into()));
 }
 
-#[tokio::test]
-async fn cancelling_ends_every_wait_at_once() {
-    let (asked, mut was_asked) = tokio::sync::mpsc::channel(1);
+/// Tells that it was asked, and never answers.
+async fn silent() -> (Server, tokio::sync::mpsc::Receiver<()>) {
+    let (asked, was_asked) = tokio::sync::mpsc::channel(1);
     let server = Server::start(move |_| {
         let asked = asked.clone();
         async move {
@@ -246,8 +246,13 @@ async fn cancelling_ends_every_wait_at_once() {
             std::future::pending().await
         }
         .boxed()
-    })
-    .await;
+    });
+    (server.await, was_asked)
+}
+
+#[tokio::test]
+async fn cancelling_ends_every_wait_at_once() {
+    let (server, mut was_asked) = silent().await;
     let world = World::new(&[local(&server)]);
     let (outcome, ()) = tokio::join!(world.send(get(server.url("/"))), async {
         was_asked.recv().await;
@@ -259,16 +264,7 @@ async fn cancelling_ends_every_wait_at_once() {
 
 #[tokio::test]
 async fn a_server_that_never_answers_is_given_up() {
-    let (asked, mut was_asked) = tokio::sync::mpsc::channel(1);
-    let server = Server::start(move |_| {
-        let asked = asked.clone();
-        async move {
-            asked.send(()).await.unwrap();
-            std::future::pending().await
-        }
-        .boxed()
-    })
-    .await;
+    let (server, mut was_asked) = silent().await;
     let world = World::new(&[local(&server)]);
     let waits = Waits::new(Some(5_000), None);
     let (outcome, ()) = tokio::join!(world.egress.send(world.from(), get(server.url("/")), waits), async {

@@ -87,6 +87,28 @@ async fn a_request_goes_to_the_longest_mount_and_path() {
 }
 
 #[tokio::test]
+async fn a_browser_is_sent_to_the_folder_of_a_mount_and_a_webhook_is_not() {
+    let fake = Fake::new();
+    mirror(&fake);
+    fake.mount("root", "/", http("page", "/")).unwrap();
+    fake.mount("chat", "/a/chat", http("own", "/")).unwrap();
+    let server = server(&fake, |_| {}).await;
+    let browser = "accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
+    for (path, to) in [("/a/chat", "chat/"), ("/a/chat?x=1&y", "chat/?x=1&y")] {
+        let answer = ask(&server, "GET", path, browser).await;
+        assert_eq!((status(&answer), header(&answer, "location")), (307, vec![to]), "{path}");
+    }
+    for (method, path, accept, expected) in [
+        ("GET", "/a/chat/", browser, "own GET / "),
+        ("GET", "/a/chat?challenge=1", "accept: */*\r\n", "own GET /?challenge=1 "),
+        ("POST", "/a/chat", browser, "own POST / "),
+        ("GET", "/", browser, "page GET / "),
+    ] {
+        assert_eq!(body(&ask(&server, method, path, accept).await), expected, "{method} {path}");
+    }
+}
+
+#[tokio::test]
 async fn what_nobody_serves_is_not_found() {
     let fake = Fake::new();
     fake.configure("chat", http("hook", "/hook")).unwrap();
