@@ -80,6 +80,7 @@ pub struct App {
     addresses: OnceLock<Vec<SocketAddr>>,
     /// The channels are there, too.
     open: AtomicBool,
+    changing: tokio::sync::Mutex<()>,
 }
 
 impl App {
@@ -168,6 +169,7 @@ impl App {
             started: now(),
             addresses: OnceLock::new(),
             open: AtomicBool::new(false),
+            changing: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -227,8 +229,10 @@ impl App {
         Ok(())
     }
 
-    /// Everything that depends on which plugins there are.
+    /// Everything that depends on which plugins there are. One at a time: a change of the folder and a command may come
+    /// together, and what was asked last shall count.
     pub async fn plugins_changed(&self) {
+        let _alone = self.changing.lock().await;
         self.tools.refresh(None).await;
         self.models.choose().await;
         self.gateway.reconcile().await;

@@ -27,6 +27,20 @@ use wasmtime::component::{HasData, ResourceTable};
 use crate::grant::Grants;
 pub use crate::wit::types::Error;
 
+/// An error of a capability for a person: what is made from the contract shows itself as code.
+pub fn in_words(error: &Error) -> &str {
+    match error {
+        Error::AccessDenied(why)
+        | Error::NotFound(why)
+        | Error::Invalid(why)
+        | Error::TooLarge(why)
+        | Error::Unavailable(why)
+        | Error::Other(why) => why,
+        Error::Cancelled => "cancelled",
+        Error::TimedOut => "timed out",
+    }
+}
+
 /// Who a call serves. Comes from the host, never from an argument.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {

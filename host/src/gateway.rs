@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::capability::secrets::Known;
-use crate::capability::{Effect, Held, control as control_effect, gateway as gateway_effect};
+use crate::capability::{self, Effect, Held, control as control_effect, gateway as gateway_effect};
 use crate::grant::{Grants, denial};
 use crate::live::Live;
 use crate::message::{Decision, Delivery, DeliveryContent, Inbound, Media, Sender, now};
@@ -285,6 +285,7 @@ impl Gateway {
             tracing::info!("the channel {gone} is closed: its plugin is gone");
             self.channels.write().unwrap_or_else(PoisonError::into_inner).remove(&gone);
             self.parts.hub.close_instance(&gone).await;
+            lock(&self.peers).retain(|(instance, _), _| *instance != gone);
         }
         for name in wanted {
             let Some(channel) = self.channel(&name) else { continue };
@@ -308,14 +309,17 @@ impl Gateway {
             settings: Arc::clone(&channel.instance.settings),
             ..Opened::default()
         };
-        let setup = match channel.open().await {
-            Ok((setup, held)) => match self.commit(name, held).await {
-                Ok(()) => setup,
-                Err(error) => {
-                    opened.failed = Some(error.to_string());
-                    return opened;
+        let (mut setup, secrets) = match channel.open().await {
+            Ok((setup, held)) => {
+                let secrets = held.secrets.clone();
+                match self.commit(name, held).await {
+                    Ok(()) => (setup, secrets),
+                    Err(error) => {
+                        opened.failed = Some(error.to_string());
+                        return opened;
+                    }
                 }
-            },
+            }
             Err(failure) => {
                 opened.failed = Some(driver::in_words(&failure));
                 return opened;
@@ -323,6 +327,10 @@ impl Gateway {
         };
         if let Some(item) = setup.transports.iter().find_map(|one| beyond(&channel.instance.grants, &one.kind)) {
             opened.failed = Some(denial(name, "connection", &item));
+            return opened;
+        }
+        if let Err(why) = self.prepare_transports(name, &secrets, &mut setup.transports) {
+            opened.failed = Some(why);
             return opened;
         }
         let Some(me) = self.me.upgrade() else { return opened };
@@ -365,11 +373,11 @@ impl Gateway {
 
     /// Stores what a call held and then executes it; nothing of it happens if it cannot be stored.
     pub async fn commit(&self, instance: &str, held: Held) -> Result<(), StoreError> {
-        let (mut connections, mut kept) = (Vec::new(), Vec::new());
+        let (mut connections, mut notices, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         for effect in held.effects {
             match effect {
                 Effect::Connection(effect) => connections.push(effect),
-                Effect::Gateway(gateway_effect::Effect::Notice(notice)) => self.notice(instance, notice),
+                Effect::Gateway(gateway_effect::Effect::Notice(notice)) => notices.push(notice),
                 other => kept.push(other),
             }
         }
@@ -377,6 +385,9 @@ impl Gateway {
         if !kept.is_empty() || !held.state.is_empty() {
             let stored = self.store(instance, held.state, kept).await?;
             self.execute(stored);
+        }
+        for notice in notices {
+            self.notice(instance, notice);
         }
         if !connections.is_empty() {
             self.fill_frames(instance, &held.secrets, &mut connections);
@@ -672,7 +683,7 @@ impl Outlet for Gateway {
         match channel.fetch(reference).await {
             Ok((media, held)) => {
                 self.commit(instance, held).await.map_err(|error| error.to_string())?;
-                gateway_effect::checked_media(media).map_err(|error| error.to_string())
+                gateway_effect::checked_media(media).map_err(|error| capability::in_words(&error).to_string())
             }
             Err(failure) => Err(driver::in_words(&failure)),
         }

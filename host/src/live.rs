@@ -1,7 +1,7 @@
 //! A turn while it runs, as the person sees it: the text so far, the tools at work. Written by the agent's events, read
 //! by the conversation's deliverer at the pace that the channel asked for, and by clients that join in the middle.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -25,10 +25,12 @@ pub struct Live {
 #[derive(Default)]
 struct State {
     text: String,
-    /// Where the current answer began: a restart goes back to it.
-    mark: usize,
     reasoning: String,
+    /// Where the current answer began, in the text and in the thinking: a restart goes back to it.
+    mark: (usize, usize),
     activity: VecDeque<Activity>,
+    /// Calls that run, with their tools: a line of progress comes when the first one was taken long ago.
+    tools: HashMap<String, String>,
     version: u64,
 }
 
@@ -85,7 +87,7 @@ impl Live {
                 if !state.text.is_empty() && !state.text.ends_with("\n\n") {
                     state.text.push_str("\n\n");
                 }
-                state.mark = state.text.len();
+                state.mark = (state.text.len(), state.reasoning.len());
                 None
             }
             Event::Text(text) => {
@@ -99,24 +101,28 @@ impl Live {
                 None
             }
             Event::Restarted => {
-                let mark = state.mark;
-                state.text.truncate(mark);
+                let (text, reasoning) = state.mark;
+                state.text.truncate(text);
+                state.reasoning.truncate(reasoning);
                 state.version += 1;
                 None
             }
             Event::ToolStarted(call) => {
+                state.tools.insert(call.id.clone(), call.name.clone());
                 Some(Activity { call: call.id, tool: call.name, state: ActivityState::Started(call.arguments) })
             }
             Event::ToolProgress { call, line } => {
-                let tool = state.activity.iter().find(|a| a.call == call).map_or_else(String::new, |a| a.tool.clone());
+                let tool = state.tools.get(&call).cloned().unwrap_or_default();
                 state.activity.retain(|a| a.call != call || !matches!(a.state, ActivityState::Progress(_)));
                 Some(Activity { call, tool, state: ActivityState::Progress(line) })
             }
             // Files are kept and delivered with the outcome.
             Event::ToolDone { call, name, line, media: _ } => {
+                state.tools.remove(&call);
                 Some(Activity { call, tool: name, state: ActivityState::Done(line) })
             }
             Event::ToolFailed { call, name, line } => {
+                state.tools.remove(&call);
                 Some(Activity { call, tool: name, state: ActivityState::Failed(line) })
             }
             Event::Retrying { reason, model, .. } => {
@@ -160,16 +166,34 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::ToolCall;
 
     #[test]
     fn a_restart_takes_back_what_the_broken_answer_wrote() {
         let live = Live::new("t".into(), None);
         let model = || Event::Answering { model: "a/b".into() };
-        for event in [model(), Event::Text("one".into()), model(), Event::Text("tw".into()), Event::Restarted] {
+        let thought = |text: &str| Event::Reasoning(text.into());
+        for event in
+            [model(), thought("hm. "), Event::Text("one".into()), model(), thought("w"), Event::Text("tw".into())]
+        {
             live.take(event);
         }
-        live.take(Event::Text("two".into()));
-        assert_eq!(live.written().text, "one\n\ntwo");
+        for event in [Event::Restarted, thought("why?"), Event::Text("two".into())] {
+            live.take(event);
+        }
+        let written = live.written();
+        assert_eq!((written.text.as_str(), written.reasoning.as_str()), ("one\n\ntwo", "hm. why?"));
+    }
+
+    #[test]
+    fn progress_names_its_tool_however_late_it_comes() {
+        let live = Live::new("t".into(), None);
+        let call = ToolCall { id: "1".into(), name: "system.run".into(), arguments: "{}".into() };
+        live.take(Event::ToolStarted(call));
+        live.next_activity();
+        live.take(Event::ToolProgress { call: "1".into(), line: "half".into() });
+        let state = ActivityState::Progress("half".into());
+        assert_eq!(live.next_activity(), Some(Activity { call: "1".into(), tool: "system.run".into(), state }));
     }
 
     #[test]

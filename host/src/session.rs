@@ -32,8 +32,10 @@ use crate::store::Store;
 
 /// An actor without work ends after this.
 const IDLE: Duration = Duration::from_secs(120);
-/// A store that cannot be read is asked again.
+/// A store that cannot be read or written is tried again after this, …
 const RETRY: Duration = Duration::from_secs(2);
+/// … doubled each time up to this: what is damaged stays so, and each attempt is a line of the log.
+const RETRY_MAX: Duration = Duration::from_secs(300);
 
 /// A conversation: the channel instance and its own name for it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -242,6 +244,16 @@ impl Sessions {
         self.tasks.wait().await;
     }
 
+    /// Before the next attempt, which the next message begins at once. The end of the daemon is not held up.
+    async fn wait(&self, wake: &Notify, pause: &mut Duration) {
+        tokio::select! {
+            () = self.stop.cancelled() => (),
+            () = wake.notified() => (),
+            () = tokio::time::sleep(*pause) => (),
+        }
+        *pause = pause.saturating_mul(2).min(RETRY_MAX);
+    }
+
     async fn act(
         self: Arc<Self>,
         key: Key,
@@ -250,6 +262,7 @@ impl Sessions {
         tap: &Arc<Mutex<Option<Tapping>>>,
     ) {
         let mut cache = None;
+        let mut pause = RETRY;
         loop {
             let next = self.desk.store.read(|tx| tx.inbox_next(&key.instance, &key.conversation));
             match next {
@@ -257,23 +270,30 @@ impl Sessions {
                     let tapping = lock(tap).clone().filter(|tapping| tapping.message == entry.inbound.id);
                     let said = tapping.map(|tapping| tapping.tap);
                     let work = turn::answer(&self.desk, &key, entry, running, said.as_ref(), &mut cache);
-                    tokio::select! {
+                    let done = tokio::select! {
                         // At the daemon's end the turn is dropped with what it runs; the journal has the rest.
                         () = self.stop.cancelled() => return,
-                        done = work => if let Err(error) = done {
-                            tracing::error!(conversation = key.conversation, "a message waits: {error:#}");
-                            cache = None;
-                            tokio::time::sleep(RETRY).await;
-                        }
-                    }
+                        done = work => done,
+                    };
                     *lock(running) = None;
                     self.desk.outlet.live(&key, None);
+                    match done {
+                        Ok(()) => pause = RETRY,
+                        Err(error) => {
+                            tracing::error!(conversation = key.conversation, "a message waits: {error:#}");
+                            cache = None;
+                            self.wait(wake, &mut pause).await;
+                        }
+                    }
                     continue;
                 }
                 Ok(None) => (),
                 Err(error) => {
                     tracing::error!("the inbox cannot be read: {error}");
-                    tokio::time::sleep(RETRY).await;
+                    if self.stop.is_cancelled() {
+                        return;
+                    }
+                    self.wait(wake, &mut pause).await;
                     continue;
                 }
             }

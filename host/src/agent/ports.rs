@@ -143,19 +143,25 @@ pub trait Provider: Send + Sync {
 }
 
 /// Why a tool did not do it. All are told to the model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ToolError {
     /// A capability refused; the text says what to grant.
+    #[error("not allowed: {0}")]
     AccessDenied(String),
     /// The arguments do not fit.
+    #[error("the arguments do not fit: {0}")]
     InvalidArguments(String),
     /// It ran and failed: what it has to show.
+    #[error("it failed")]
     Failed(Vec<Content>),
     /// Its time was over.
+    #[error("its time was over")]
     TimedOut,
     /// The turn was cancelled.
+    #[error("cancelled")]
     Cancelled,
     /// A trap, a limit, or else.
+    #[error("{0}")]
     Other(String),
 }
 

@@ -26,6 +26,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const TRAPS: u32 = 5;
 /// What a channel said is pending is tried again after this.
 const PENDING: Duration = Duration::from_secs(60);
+/// What a channel settled as failed is tried again after this at the earliest.
+const SETTLED_BADLY: Duration = Duration::from_secs(5);
 /// A channel that is gone is looked for again.
 const GONE: Duration = Duration::from_secs(60);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
@@ -173,6 +175,8 @@ impl Gateway {
                     }
                     None => {
                         attempts = 0;
+                        // A word about it that nobody waited for.
+                        lock(&self.settled).remove(&id);
                         last = Some(id);
                         lock(&worker.0.queue).pop_front();
                     }
@@ -359,7 +363,11 @@ impl Gateway {
                 }
                 return None;
             }
-            Verdict::Pending => return self.wait_until_settled(worker, delivery).await,
+            Verdict::Pending if too_long(attempts) => {
+                self.give_up(delivery, "the channel never settled it");
+                return None;
+            }
+            Verdict::Pending => return self.wait_until_settled(worker, delivery, attempts).await,
             Verdict::GiveUp(why) => {
                 self.give_up(delivery, &why);
                 return None;
@@ -399,7 +407,7 @@ impl Gateway {
     }
 
     /// A channel that handed a delivery over tells its end with `gateway.settle`.
-    async fn wait_until_settled(&self, worker: &Worker, delivery: &Delivery) -> Option<Duration> {
+    async fn wait_until_settled(&self, worker: &Worker, delivery: &Delivery, attempts: u32) -> Option<Duration> {
         let deadline = Instant::now() + PENDING;
         loop {
             let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner).remove(&delivery.id);
@@ -416,7 +424,7 @@ impl Gateway {
                 }
                 Some(Err(why)) => {
                     tracing::warn!(instance = delivery.instance, "a delivery failed: {why}");
-                    return Some(Duration::from_secs(5));
+                    return Some(backoff(attempts).max(SETTLED_BADLY));
                 }
                 None => (),
             }

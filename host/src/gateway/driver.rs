@@ -11,15 +11,14 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::{Gateway, lock};
-use crate::capability::Error;
-use crate::capability::connection;
 use crate::capability::http::{Outgoing, SocketError, Target as HttpTarget};
 use crate::capability::secrets::{CallSecrets, Redactor};
+use crate::capability::{self, Error, connection};
 use crate::plugin::channel::{ChannelInstance, Failure};
 use crate::store::StoreError;
 use crate::transport::{
     ByteStream, DialError, Dialer, DialledSocket, Event, EventOutcome, Frame, Incoming, PreparedRequest, Receiver,
-    ReceiverError, Request, Response, websocket_config,
+    ReceiverError, Request, Response, TransportKind, TransportRequest, websocket_config,
 };
 use crate::wit::openpista::connection::connection::Target;
 use crate::wit::role::channel::ChannelError;
@@ -84,7 +83,43 @@ fn refused(failure: &Failure<ChannelError>) -> ReceiverError {
     }
 }
 
+/// Puts secrets in the place of stand-ins, where the manifest declares it; the processes by their transports.
+fn fill_environments(
+    secrets: &CallSecrets,
+    transports: &mut [TransportRequest],
+) -> Result<Vec<(String, Peer)>, String> {
+    let mut processes = Vec::new();
+    for transport in transports {
+        let TransportKind::Process(process) = &mut transport.kind else { continue };
+        let command = process.command.first().cloned().unwrap_or_default();
+        for (variable, value) in &mut process.env {
+            let filled = secrets.fill_environment(&command, variable, std::mem::take(value));
+            *value = filled.map_err(|error| capability::in_words(&error).to_string())?;
+        }
+        let redactor = secrets.instance().redactor_from_command(&command).map_err(|error| error.to_string())?;
+        processes.push((transport.id.clone(), Peer { target: None, redactor }));
+    }
+    Ok(processes)
+}
+
 impl Gateway {
+    /// Prepares what a channel's setup names: its processes get their secrets, and what they say is cleaned of them from
+    /// then on. Whoever was at the other end of a transport that is no more is forgotten: one of the same name may lead
+    /// to a stranger.
+    pub(super) fn prepare_transports(
+        &self,
+        instance: &str,
+        secrets: &CallSecrets,
+        transports: &mut [TransportRequest],
+    ) -> Result<(), String> {
+        let processes = fill_environments(secrets, transports)?;
+        let mut peers = lock(&self.peers);
+        let dialled = |id: &str| transports.iter().any(|one| one.id == id && matches!(one.kind, TransportKind::Dial));
+        peers.retain(|(of, transport), _| of != instance || dialled(transport));
+        peers.extend(processes.into_iter().map(|(transport, peer)| ((instance.to_string(), transport), peer)));
+        Ok(())
+    }
+
     /// Secrets for the frames that a call sends to dialled connections. A frame that would carry one elsewhere is not
     /// sent.
     pub(super) fn fill_frames(&self, instance: &str, secrets: &CallSecrets, effects: &mut Vec<connection::Effect>) {
@@ -95,21 +130,22 @@ impl Gateway {
             let connection::Effect::Send(Target::One(id), Frame::Text(text)) = effect else { return true };
             let Some(transport) = self.parts.hub.transport_of(instance, *id) else { return true };
             let peers = lock(&self.peers);
-            let Some(peer) = peers.get(&(instance.to_string(), transport)) else { return true };
-            match secrets.fill_frame(&peer.target, std::mem::take(text)) {
+            let peer = peers.get(&(instance.to_string(), transport));
+            let Some(target) = peer.and_then(|peer| peer.target.as_ref()) else { return true };
+            match secrets.fill_frame(target, std::mem::take(text)) {
                 Ok(filled) => {
                     *text = filled;
                     true
                 }
                 Err(error) => {
-                    tracing::error!(instance, "a frame is not sent: {error}");
+                    tracing::error!(instance, "a frame is not sent: {}", capability::in_words(&error));
                     false
                 }
             }
         });
     }
 
-    /// What a dialled peer sends back never shows a secret to the guest.
+    /// What a dialled peer or a bridge process sends back never shows a secret to the guest.
     fn cleaned(&self, instance: &str, event: Event) -> Event {
         let Event::Frame((source, frame)) = event else { return event };
         let redactor = {
@@ -205,9 +241,10 @@ struct Prepared {
     cancel: CancellationToken,
 }
 
-/// Who is at the other end of a dialled connection: frames to it may hold secrets, frames from it are cleaned of them.
+/// Who is at the other end of a connection and was given secrets: frames from it are cleaned of them.
 pub(super) struct Peer {
-    target: HttpTarget,
+    /// For a dialled one: frames to it may hold secrets. A process has its own in its environment.
+    target: Option<HttpTarget>,
     redactor: Arc<Redactor>,
 }
 
@@ -228,7 +265,7 @@ impl Prepared {
 fn failed(error: Error) -> DialError {
     match error {
         Error::AccessDenied(why) => DialError::AccessDenied(why),
-        error => DialError::Unavailable(error.to_string()),
+        error => DialError::Unavailable(capability::in_words(&error).to_string()),
     }
 }
 
@@ -248,9 +285,48 @@ impl Dialer for Prepared {
             SocketError::Status { status, retry_after } => DialError::Status { status, retry_after },
         })?;
         if let Some(gateway) = self.gateway.upgrade() {
-            let peer = Peer { target: dialled.target, redactor: dialled.redactor };
+            let peer = Peer { target: Some(dialled.target), redactor: dialled.redactor };
             lock(&gateway.peers).insert((self.channel.instance.name.clone(), self.transport.clone()), peer);
         }
         Ok(dialled.socket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capability::secrets::{Declared, InstanceSecrets, SecretValue, Use};
+    use crate::wit::role::channel::Process;
+
+    fn secrets() -> CallSecrets {
+        let uses = vec![Use::Environment { command: "bridge".into(), name: "TOKEN".into() }];
+        let declared = Declared { name: "key".into(), uses, optional: false };
+        let value = SecretValue::new("correct-horse").unwrap();
+        CallSecrets::new(Arc::new(InstanceSecrets::new("shop", [(declared, Some(value))]).unwrap()))
+    }
+
+    fn process(command: &str, variable: &str, value: &str) -> TransportRequest {
+        let env = vec![("LEVEL".into(), "1".into()), (variable.to_string(), value.to_string())];
+        TransportRequest {
+            id: "line".into(),
+            kind: TransportKind::Process(Process { command: vec![command.into(), "-v".into()], env }),
+        }
+    }
+
+    #[test]
+    fn a_bridge_gets_its_secret_where_the_manifest_says_so_and_cannot_tell_it_back() {
+        let secrets = secrets();
+        let stand_in = secrets.stand_in("key").unwrap();
+        let mut transports = [process("bridge", "TOKEN", &stand_in)];
+        let peers = fill_environments(&secrets, &mut transports).unwrap();
+        let TransportKind::Process(filled) = &transports[0].kind else { panic!("{transports:?}") };
+        assert_eq!(filled.env, [("LEVEL".into(), "1".into()), ("TOKEN".into(), "correct-horse".into())]);
+        let [(transport, peer)] = peers.as_slice() else { panic!("{}", peers.len()) };
+        assert_eq!((transport.as_str(), peer.target.is_none()), ("line", true));
+        assert_eq!(peer.redactor.clean("hello correct-horse"), "hello [secret key]");
+        for mut stranger in [process("other", "TOKEN", &stand_in), process("bridge", "OTHER", &stand_in)] {
+            let refused = fill_environments(&secrets, std::slice::from_mut(&mut stranger)).map(|_| ());
+            assert!(refused.as_ref().is_err_and(|why| why.contains("the manifest does not declare")), "{refused:?}");
+        }
     }
 }

@@ -108,7 +108,7 @@ async fn definitions(host: &Host, instance: &Arc<Instance>) -> Result<Vec<ToolDe
         })
         .await
         .map_err(|error| error.to_string())?;
-    let list = answer.map_err(|error| format!("{:?}", convert::tool_error_in(error)))?;
+    let list = answer.map_err(|error| convert::tool_error_in(error).to_string())?;
     let size: usize = list.iter().map(|tool| tool.name.len() + tool.description.len() + tool.parameters.len()).sum();
     if list.len() > TOOLS_MAX || size > LIST_MAX {
         return Err(format!("it offers {} tools of {size} bytes; {TOOLS_MAX} tools and 1 MiB are allowed", list.len()));

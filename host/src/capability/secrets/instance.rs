@@ -254,7 +254,7 @@ impl CallSecrets {
     }
 
     /// A stand-in for the secret: the same one for the whole call.
-    pub(in crate::capability) fn stand_in(&self, name: &str) -> Result<String, Error> {
+    pub fn stand_in(&self, name: &str) -> Result<String, Error> {
         let (index, _) = self.instance.find(name)?;
         self.instance.set(index, name)?;
         let mut stand_ins = lock(&self.stand_ins);
