@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::capability::{Effect, Held, control as control_effect, gateway as gateway_effect};
+use crate::failpoint::failpoint;
 use crate::grant::{Grants, denial};
 use crate::live::Live;
 use crate::message::{Decision, Delivery, DeliveryContent, Inbound, Media, Sender, now};
@@ -370,7 +371,9 @@ impl Gateway {
         }
         if !connections.is_empty() {
             self.fill_frames(instance, &held.secrets, &mut connections);
+            failpoint("connection.before-send");
             self.parts.hub.apply(instance, connections);
+            failpoint("connection.after-send");
         }
         Ok(())
     }

@@ -51,6 +51,8 @@ pub struct TurnApprover {
     pub handle: Option<String>,
     /// Tools allowed for the session.
     pub allowed: Mutex<HashSet<String>>,
+    /// Questions of an earlier run of this turn that were open when this one began.
+    pub asked: Vec<Approval>,
     /// Somebody who runs the turn by hand.
     pub tap: Option<Tap>,
 }
@@ -109,16 +111,12 @@ impl TurnApprover {
         }
     }
 
-    /// The question of an earlier run of this turn, if it is still open; else a new one, stored with its delivery.
+    /// The question of an earlier run of this turn, which may have been answered a moment ago; else a new one, stored
+    /// with its delivery.
     async fn question(&self, call: &ToolCall) -> anyhow::Result<Approval> {
-        let open = self
-            .desk
-            .store
-            .read(|tx| tx.approvals_open(&self.key.instance, &self.key.conversation))?
-            .into_iter()
-            .find(|approval| approval.turn == self.turn && approval.call == call.id && approval.hash == hash(call));
-        if let Some(open) = open {
-            return Ok(open);
+        let hash = hash(call);
+        if let Some(asked) = self.asked.iter().find(|asked| asked.call == call.id && asked.hash == hash) {
+            return Ok(asked.clone());
         }
         let approval = self.fresh(call);
         let delivery = Delivery {
@@ -170,6 +168,7 @@ impl Approver for TurnApprover {
             }
         };
         let mut answer = self.desk.waiting.wait(&approval.id);
+        self.look_back(&approval);
         if let Some(tap) = &self.tap {
             tap(Tapped::Ask(Box::new(approval.clone())));
         }
@@ -194,6 +193,21 @@ impl Approver for TurnApprover {
 }
 
 impl TurnApprover {
+    /// A question is seen as soon as it is stored, so its answer can be there before anybody waited for it.
+    fn look_back(&self, approval: &Approval) {
+        let stored = self.desk.store.read(|tx| {
+            let open = tx.approval_is_open(approval)?;
+            Ok((open, tx.approval(&approval.id)?.and_then(|stored| stored.decision)))
+        });
+        match stored {
+            Ok((true, _)) => (),
+            Ok((false, decision)) => {
+                self.desk.waiting.decided(&approval.id, decision.map(|(decision, _)| decision));
+            }
+            Err(error) => tracing::error!("whether an approval was answered cannot be read: {error}"),
+        }
+    }
+
     /// Nobody answered: the question is taken away where it was shown.
     async fn expire(&self, approval: &Approval) {
         let deliveries = expired(&self.desk, vec![approval.clone()], self.tap.is_none()).await;
