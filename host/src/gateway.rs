@@ -375,6 +375,7 @@ impl Gateway {
             self.parts.hub.apply(instance, connections);
             failpoint("connection.after-send");
         }
+        drop(held.joining);
         Ok(())
     }
 

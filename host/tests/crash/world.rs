@@ -1,5 +1,6 @@
 //! A home, a model's service and some people, over one daemon after the other.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -174,12 +175,13 @@ impl World {
                     ended = timeout(LIFE, daemon.ended()) => {
                         assert!(ended.is_ok(), "{kill:?} does not come:\n{}", daemon.log());
                     }
-                    () = life.over.notified() => (),
+                    () = life.over.notified() => daemon.strike(),
                 }
-                daemon.kill().await;
             };
             tokio::join!(futures_util::future::join_all(talks), ended);
         }
+        let ended = daemon.ended().await;
+        assert_eq!(ended.signal(), Some(nix::sys::signal::Signal::SIGKILL as i32), "{kill:?}: {}", daemon.log());
         self.kills += 1;
     }
 

@@ -240,6 +240,12 @@ impl Daemon {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// `kill -9`
+    pub fn strike(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.start_kill();
+    }
+
     /// `kill -9`, and wait until it is gone.
     pub async fn kill(mut self) {
         // It may have ended by itself.
