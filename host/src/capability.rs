@@ -89,6 +89,8 @@ pub struct Held {
     pub state: state::Writes,
     /// Of `gateway`, `connection` and `control`, in the order they were asked for.
     pub effects: Vec<Effect>,
+    /// Connections that are tagged by them. To be dropped after that.
+    pub joining: Vec<connection::Joining>,
     /// What the stand-ins in them stand for.
     pub secrets: secrets::CallSecrets,
 }

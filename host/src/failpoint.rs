@@ -1,14 +1,32 @@
 //! Places where a test can have the process killed, to see that what was promised before is still there after.
 //!
 //! A leaf. `OPENPISTA_FAILPOINT=name` kills the process with SIGKILL when it first gets to `failpoint("name")`,
-//! `name:3` at the third time. Nothing of the process runs after that, no buffer is flushed: the same as `kill -9` or a
-//! lost machine. Without the variable a failpoint costs one look at a word that does not change.
+//! `name:3` at the third time; `*:3` when it gets to any failpoint for the third time. Nothing of the process runs after
+//! that, no buffer is flushed: the same as `kill -9` or a lost machine. Without the variable a failpoint costs one look at
+//! a word that does not change.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The environment variable that arms one failpoint.
 pub const VARIABLE: &str = "OPENPISTA_FAILPOINT";
+
+/// All failpoints that there are.
+pub const ALL: [&str; 10] = [
+    "store.before-commit",
+    "store.after-commit",
+    "connection.before-send",
+    "connection.after-send",
+    "deliver.before-send",
+    "deliver.after-send",
+    "model.before-ask",
+    "model.after-answer",
+    "tool.before-call",
+    "tool.after-call",
+];
+
+/// Stands for each of them.
+const ANY: &str = "*";
 
 #[derive(Debug)]
 struct Armed {
@@ -25,7 +43,7 @@ impl Armed {
 
     /// True once: at the time that the count says.
     fn reached(&self, name: &str) -> bool {
-        self.name == name && self.left.fetch_sub(1, Ordering::Relaxed) == 1
+        (self.name == name || self.name == ANY) && self.left.fetch_sub(1, Ordering::Relaxed) == 1
     }
 }
 
@@ -62,6 +80,12 @@ mod tests {
         let armed = Armed::parse("deliver.before-send").unwrap();
         assert!(!armed.reached("store.before-commit"));
         assert!(armed.reached("deliver.before-send"));
+    }
+
+    #[test]
+    fn a_star_counts_them_all() {
+        let armed = Armed::parse("*:3").unwrap();
+        assert_eq!(ALL.map(|name| armed.reached(name)).iter().position(|hit| *hit), Some(2));
     }
 
     #[test]

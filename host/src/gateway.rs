@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::capability::secrets::Known;
 use crate::capability::{self, Effect, Held, control as control_effect, gateway as gateway_effect};
+use crate::failpoint::failpoint;
 use crate::grant::{Grants, denial};
 use crate::live::Live;
 use crate::message::{Decision, Delivery, DeliveryContent, Inbound, Media, Sender, now};
@@ -391,8 +392,11 @@ impl Gateway {
         }
         if !connections.is_empty() {
             self.fill_frames(instance, &held.secrets, &mut connections);
+            failpoint("connection.before-send");
             self.parts.hub.apply(instance, connections);
+            failpoint("connection.after-send");
         }
+        drop(held.joining);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Where things lie in a home.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,9 +106,28 @@ pub struct Lock {
     _file: File,
 }
 
+/// Who was killed while it started a command leaves the lock to that command, until its program begins. That is a matter
+/// of milliseconds.
+const HEIR: Duration = Duration::from_secs(1);
+/// Between two attempts meanwhile.
+const AGAIN: Duration = Duration::from_millis(10);
+
 impl Lock {
     /// Takes the home, or says who has it. Nothing is changed if somebody has.
     pub fn acquire(home: &Home) -> Result<Self, HomeError> {
+        let until = Instant::now() + HEIR;
+        loop {
+            match Self::try_acquire(home) {
+                Err(HomeError::Locked { pid: Some(pid), .. }) if is_gone(pid) && Instant::now() < until => {
+                    #[expect(clippy::disallowed_methods, reason = "no task waits for this thread, and nobody tells")]
+                    std::thread::sleep(AGAIN);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn try_acquire(home: &Home) -> Result<Self, HomeError> {
         let path = home.lock_file();
         let io = |source| HomeError::Io { path: path.clone(), source };
         let mut file = OpenOptions::new()
@@ -132,5 +152,52 @@ impl Lock {
         file.rewind().map_err(io)?;
         writeln!(file, "{}", std::process::id()).map_err(io)?;
         Ok(Self { _file: file })
+    }
+}
+
+/// No process has this number.
+fn is_gone(pid: u32) -> bool {
+    let pid = i32::try_from(pid).map(nix::unistd::Pid::from_raw);
+    pid.is_ok_and(|pid| nix::sys::signal::kill(pid, None) == Err(nix::errno::Errno::ESRCH))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A home of which the lock is held, with the number of a process in it.
+    fn held(pid: u32) -> (tempfile::TempDir, Home, File) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::locate(Some(folder.path().to_owned()), None).unwrap();
+        let mut file = File::create(home.lock_file()).unwrap();
+        writeln!(file, "{pid}").unwrap();
+        file.lock().unwrap();
+        (folder, home, file)
+    }
+
+    fn gone() -> u32 {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        child.id()
+    }
+
+    #[test]
+    fn what_a_killed_process_leaves_to_a_command_that_it_was_starting_is_waited_for() {
+        let (_folder, home, heir) = held(gone());
+        let (start, started) = std::sync::mpsc::channel();
+        let heir = std::thread::spawn(move || {
+            started.recv().unwrap();
+            drop(heir);
+        });
+        start.send(()).unwrap();
+        Lock::acquire(&home).unwrap();
+        heir.join().unwrap();
+    }
+
+    #[test]
+    fn a_process_that_runs_has_the_home() {
+        let (_folder, home, _file) = held(std::process::id());
+        let locked = Lock::acquire(&home).unwrap_err();
+        assert!(matches!(locked, HomeError::Locked { pid: Some(pid), .. } if pid == std::process::id()), "{locked}");
     }
 }

@@ -1,4 +1,5 @@
-//! `kill -9` at any moment: whatever a client was told is said is answered, once and in order, by the next process.
+//! `kill -9` at any moment: whatever a client was told is taken is answered, once and in order, by the next process. The
+//! judge lives outside of it: the journal of the model's service, and what people at the page saw.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,194 +9,155 @@
 
 mod daemon;
 
-use std::collections::{BTreeSet, VecDeque};
-use std::os::unix::process::ExitStatusExt as _;
-use std::time::Duration;
+#[path = "crash/judge.rs"]
+mod judge;
+#[path = "crash/person.rs"]
+mod person;
+#[path = "crash/world.rs"]
+mod world;
 
-use daemon::client::{Client, PAUSE, kind};
-use daemon::{Daemon, Home, PATIENCE};
-use openpista_host::store::{Options, Store};
-use serde_json::{Value, json};
-use tokio::time::{Instant, timeout};
+use daemon::client::kind;
+use openpista_host::failpoint;
+use person::Wish;
+use world::{Kill, Rng, World};
 
-/// Messages of one run.
-const MESSAGES: usize = 6;
-/// Failpoints that can be armed by name.
-const FAILPOINTS: [&str; 4] =
-    ["store.before-commit", "store.after-commit", "deliver.before-send", "deliver.after-send"];
+/// Kills of one home, before its last daemon lives.
+const KILLS: usize = 25;
 
-/// The words of a message; the demo model answers without a tool.
-fn words(number: usize) -> String {
-    format!("hello number {number}")
-}
-
-/// What a client still has to say, whatever becomes of the daemon in between.
-struct Talk {
-    unsaid: VecDeque<usize>,
-    said: BTreeSet<usize>,
-}
-
-impl Talk {
-    fn new() -> Self {
-        Self { unsaid: (1..=MESSAGES).collect(), said: BTreeSet::new() }
-    }
-
-    /// Says what is unsaid until all is, or the connection ends. Each message waits for the word that the one before it
-    /// is stored, so the order is the client's.
-    async fn go_on(&mut self, daemon: &Daemon, home: &Home) -> Option<()> {
-        let mut client = Client::connect(&daemon.address).await.ok()?;
-        let hello = json!({"type": "hello", "session": "crash", "seen": 0, "token": home.token()});
-        client.try_send(hello).await.ok()?;
-        let end = Instant::now() + PATIENCE;
-        while let Some(number) = self.unsaid.front().copied() {
-            let id = format!("m{number}");
-            client.try_send(json!({"type": "say", "id": id, "text": words(number)})).await.ok()?;
-            loop {
-                let frame = client.next(end).await.ok()??;
-                if kind(&frame) == "said" && frame["id"] == json!(id) {
-                    break;
-                }
-            }
-            self.unsaid.pop_front();
-            self.said.insert(number);
+/// Two homes, each killed at moments that nobody chose.
+async fn random_kills() {
+    let mut rng = Rng::new();
+    let (one, other) = (rng.split(), rng.split());
+    let killed = async |mut rng: Rng| {
+        let mut world = World::busy(&mut rng).await;
+        for _ in 0..KILLS {
+            let kill = Kill::anywhere(&mut rng);
+            world.survive(&kill).await;
         }
-        Some(())
-    }
-}
-
-/// The messages of the one session: role and text.
-async fn story(home: &Home) -> Vec<(String, String)> {
-    let sessions = home.json(&["session", "list"]).await;
-    let Some(id) = sessions.first().and_then(|session| session["id"].as_str()) else { return Vec::new() };
-    assert_eq!(sessions.len(), 1, "{sessions:?}");
-    let shown = home.json(&["session", "show", id]).await;
-    shown.iter().filter_map(|line| line.get("message")).map(|line| told(&line["message"])).collect()
-}
-
-fn told(message: &Value) -> (String, String) {
-    let parts = message["parts"].as_array().cloned().unwrap_or_default();
-    let text: String = parts.iter().filter_map(|part| part["body"]["text"].as_str()).collect();
-    (message["role"].as_str().unwrap_or_default().to_string(), text)
-}
-
-/// Asks until every message has an answer, then judges what is stored.
-async fn judge(home: &Home, daemon: &Daemon, what: &str) {
-    let end = Instant::now() + PATIENCE;
-    let story = loop {
-        let story = story(home).await;
-        let answered = story.iter().filter(|(role, _)| role == "assistant").count();
-        if answered >= MESSAGES && idle(home).await {
-            break story;
-        }
-        assert!(Instant::now() < end, "{what}: not all is answered: {story:#?}\n{}", daemon.log());
-        tokio::time::sleep(PAUSE).await;
+        world.end().await;
     };
-    let roles: Vec<&str> = story.iter().map(|(role, _)| role.as_str()).collect();
-    assert_eq!(roles, ["user", "assistant"].repeat(MESSAGES), "{what}: {story:#?}");
-    let asked: Vec<&str> = story.iter().filter(|(role, _)| role == "user").map(|(_, text)| text.as_str()).collect();
-    assert_eq!(asked, (1..=MESSAGES).map(words).collect::<Vec<_>>(), "{what}");
-    assert!(story.iter().all(|(_, text)| !text.is_empty()), "{what}: {story:#?}");
+    tokio::join!(killed(one), killed(other));
 }
 
-/// No turn runs.
-async fn idle(home: &Home) -> bool {
-    home.json(&["status"]).await.iter().any(|status| status["turns"] == json!(0))
-}
-
-/// No message and no delivery is left in the store; its daemon has ended.
-fn nothing_waits(home: &Home, what: &str) {
-    let store = Store::open(home.path().join("openpista.redb"), Options::default()).unwrap();
-    let waiting = store.read(|tx| Ok((tx.inbox_conversations()?, tx.outbox_conversations()?))).unwrap();
-    assert_eq!(waiting, (Vec::new(), Vec::new()), "{what}");
-    store.close();
-}
-
-async fn survives_failpoint(name: &str, count: u32) {
-    let what = format!("{name}:{count}");
-    let home = Home::new();
-    let mut talk = Talk::new();
-    let mut first = home.launch(&[("OPENPISTA_FAILPOINT", &what)]);
-    if first.ready(&home).await.is_some() {
-        // The kill comes while messages are said, or while they are answered.
-        let _ = talk.go_on(&first, &home).await;
-    }
-    assert_eq!(
-        first.ended().await.signal(),
-        Some(nix::sys::signal::Signal::SIGKILL as i32),
-        "{what} was not reached:\n{}",
-        first.log()
-    );
-    let second = home.start().await;
-    talk.go_on(&second, &home).await.unwrap_or_else(|| panic!("{what}: the second daemon ended:\n{}", second.log()));
-    judge(&home, &second, &what).await;
-    assert!(second.end().await.success(), "{what}");
-    nothing_waits(&home, &what);
-}
-
-/// Kills the daemon after so long, again and again, then lets one live.
-async fn survives_kills(delays: &[Duration]) {
-    let what = format!("killed after {delays:?}");
-    let home = Home::new();
-    let mut talk = Talk::new();
-    for delay in delays {
-        let daemon = home.start().await;
-        let talking = timeout(*delay, talk.go_on(&daemon, &home));
-        if matches!(talking.await, Ok(Some(()))) {
-            // Said faster than that: the kill meets the answers.
-            tokio::task::yield_now().await;
+/// Kills at each of these failpoints, the first time that it is reached and some later ones.
+async fn kills_at(part: &str) {
+    let names: Vec<&str> = failpoint::ALL.into_iter().filter(|name| name.starts_with(part)).collect();
+    assert_eq!(names.len(), 2, "one before and one after");
+    for name in names {
+        let mut world = World::busy(&mut Rng::new()).await;
+        for count in [1, 2, 3, 5, 8] {
+            world.survive(&Kill::At(format!("{name}:{count}"))).await;
         }
-        daemon.kill().await;
-    }
-    let daemon = home.start().await;
-    talk.go_on(&daemon, &home).await.unwrap_or_else(|| panic!("{what}: the last daemon ended:\n{}", daemon.log()));
-    judge(&home, &daemon, &what).await;
-    assert!(daemon.end().await.success(), "{what}");
-    nothing_waits(&home, &what);
-}
-
-/// Without a crate for it: the digits of a new id are random enough to choose moments.
-fn delays(count: usize) -> Vec<Duration> {
-    let bytes = std::iter::repeat_with(openpista_host::message::new_id).flat_map(String::into_bytes);
-    bytes.take(count).map(|byte| Duration::from_millis(u64::from(byte) * 3)).collect()
-}
-
-#[tokio::test]
-async fn a_kill_before_a_commit_loses_and_doubles_nothing() {
-    for count in 1..=6 {
-        survives_failpoint(FAILPOINTS[0], count).await;
+        world.end().await;
     }
 }
 
 #[tokio::test]
-async fn a_kill_after_a_commit_loses_and_doubles_nothing() {
-    for count in 1..=6 {
-        survives_failpoint(FAILPOINTS[1], count).await;
-    }
+async fn a_kill_before_or_after_a_commit_loses_and_doubles_nothing() {
+    kills_at("store.").await;
 }
 
 #[tokio::test]
-async fn a_kill_before_a_delivery_loses_and_doubles_nothing() {
-    for count in 1..=6 {
-        survives_failpoint(FAILPOINTS[2], count).await;
-    }
+async fn a_kill_before_or_after_something_is_sent_loses_and_doubles_nothing() {
+    kills_at("connection.").await;
 }
 
 #[tokio::test]
-async fn a_kill_after_a_delivery_loses_and_doubles_nothing() {
-    for count in 1..=6 {
-        survives_failpoint(FAILPOINTS[3], count).await;
-    }
+async fn a_kill_before_or_after_a_delivery_loses_and_doubles_nothing() {
+    kills_at("deliver.").await;
 }
 
 #[tokio::test]
-async fn kills_at_random_moments_lose_and_double_nothing() {
-    survives_kills(&delays(10)).await;
+async fn a_kill_before_or_after_the_model_is_asked_loses_and_doubles_nothing() {
+    kills_at("model.").await;
+}
+
+#[tokio::test]
+async fn a_kill_before_or_after_a_tool_is_called_loses_and_doubles_nothing() {
+    kills_at("tool.").await;
+}
+
+#[tokio::test]
+async fn fifty_kills_at_random_moments_lose_and_double_nothing() {
+    random_kills().await;
 }
 
 #[tokio::test]
 #[ignore = "long; `cargo xtask soak`"]
 async fn soak_five_hundred_kills_lose_and_double_nothing() {
-    for _ in 0..50 {
-        survives_kills(&delays(10)).await;
+    for _ in 0..10 {
+        random_kills().await;
     }
+}
+
+#[tokio::test]
+async fn a_tool_that_ran_when_the_host_was_killed_is_not_run_again_and_the_model_is_told() {
+    let mut world = World::new(1, &mut Rng::new()).await;
+    world.people[0].plan(Wish::Run);
+    let (begun, pipe) = (world.home.workspace().join("begun-s0-m0-run"), world.home.workspace().join("wait"));
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    world.survive_until("the command to run", async || begun.exists().then_some(())).await;
+    // The command outlives the host, and goes on when something comes through the pipe.
+    std::fs::write(&pipe, "\n").unwrap();
+    std::fs::remove_file(&pipe).unwrap();
+    world.end().await;
+    assert_eq!(world.ran(), ["s0-m0-run"]);
+    let outcomes = world.outcomes();
+    assert!(matches!(outcomes.as_slice(), [only] if only.contains("Interrupted:")), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_question_that_is_open_when_the_host_is_killed_is_asked_again_and_its_answer_holds() {
+    let mut world = World::new(1, &mut Rng::new()).await;
+    world.people[0].plan(Wish::Ask);
+    // The question is out: the one delivery before the reply.
+    world.survive(&Kill::At("deliver.after-send:1".into())).await;
+    world.survive(&Kill::At("deliver.before-send:1".into())).await;
+    world.end().await;
+    assert_eq!(world.ran(), ["s0-m0-ask"]);
+    assert_eq!(world.outcomes(), ["done\n"]);
+}
+
+/// Between the start of the next daemon and the moment in which the turn waits again, the page shows the question already.
+#[tokio::test]
+async fn an_answer_that_comes_before_the_turn_goes_on_after_a_kill_is_the_answer() {
+    let mut world = World::new(1, &mut Rng::new()).await;
+    // The turn goes on when it knows the instance's models, and that is in the test's hand.
+    let config = std::fs::read_to_string(world.home.path().join("config.toml")).unwrap();
+    world.home.configure(&config.replace("fake/model", "fake").replace(", models = [\"model\"]", ""));
+    world.people[0].plan(Wish::Ask);
+    world.survive(&Kill::At("deliver.after-send:1".into())).await;
+    world.model.lists(false);
+    let daemon = world.home.start().await;
+    let mut client = daemon.client(&world.home, "s0").await;
+    let approval = client.seen.iter().find(|frame| kind(frame) == "approval").cloned().unwrap();
+    client.decide(&approval, "once").await;
+    client.expect("decided").await;
+    world.model.lists(true);
+    let next = client.expect_any(&["approval", "reply"]).await;
+    assert_eq!(kind(&next), "reply", "{next}");
+    assert_eq!(world.ran(), ["s0-m0-ask"]);
+}
+
+#[tokio::test]
+async fn what_was_allowed_and_not_begun_when_the_host_was_killed_is_not_run_later() {
+    let mut world = World::new(1, &mut Rng::new()).await;
+    world.people[0].plan(Wish::Ask);
+    world.survive(&Kill::At("tool.before-call:1".into())).await;
+    world.end().await;
+    assert_eq!(world.ran(), [""; 0]);
+    let outcomes = world.outcomes();
+    assert!(matches!(outcomes.as_slice(), [only] if only.contains("Interrupted:")), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn what_ran_and_was_not_stored_when_the_host_was_killed_is_not_run_again() {
+    let mut world = World::new(1, &mut Rng::new()).await;
+    world.people[0].plan(Wish::Both);
+    world.survive(&Kill::At("tool.after-call:1".into())).await;
+    world.end().await;
+    let mut ran = world.ran();
+    ran.retain(|line| line == "s0-m0-run");
+    assert_eq!(ran, ["s0-m0-run"]);
+    assert!(world.outcomes().iter().any(|outcome| outcome.contains("Interrupted:")), "{:?}", world.outcomes());
 }

@@ -1,10 +1,22 @@
 //! Components that come, go and change under a running daemon.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy exempts only functions that are tests themselves, not what they share"
+)]
+
 mod daemon;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use daemon::client::{Client, kind};
-use daemon::{Home, until};
+use daemon::model::{Answer, Asked, Model};
+use daemon::{Daemon, Home, stock, until, version};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 const QUESTION: &str = "show me the files here";
 
@@ -21,10 +33,60 @@ async fn broken(home: &Home, file: &str) -> Option<String> {
     plugin["reason"].as_str().filter(|why| why.contains("broken")).map(str::to_string)
 }
 
-/// The same component with a section that means nothing: another digest.
-fn altered(bytes: &[u8]) -> Vec<u8> {
-    // A custom section: id 0, its size, the length of its name, its name.
-    [bytes, &[0, 5, 4], b"mark"].concat()
+/// A first-party component, and words of it that another version says otherwise.
+#[derive(Clone, Copy)]
+struct Component {
+    name: &'static str,
+    words: &'static str,
+    others: &'static str,
+}
+
+/// What it says to a frame that it does not know.
+const CHANNEL: Component = Component {
+    name: "channel-web",
+    words: "The web chat does not know this kind of message.",
+    others: "The web chat has never heard of such a message..",
+};
+/// A header of its requests.
+const PROVIDER: Component = Component {
+    name: "provider-openai-chat",
+    words: "text/event-stream, application/json",
+    others: "application/json, text/event-stream",
+};
+/// The beginning of its results.
+const TOOL: Component = Component { name: "tool-shell", words: "exit code: ", others: "exit-code: " };
+
+impl Component {
+    fn file(&self) -> String {
+        format!("{}.wasm", self.name)
+    }
+
+    /// Puts the other version in its place, and waits until it is what is used.
+    async fn replace(&self, home: &Home) {
+        let before = standing(home, &self.file()).await.unwrap();
+        let other = version(&std::fs::read(stock().join(self.file())).unwrap(), self.words, self.others);
+        // As an editor or a package tool would do it: written beside, then renamed.
+        let part = home.plugins().join("other.part");
+        std::fs::write(&part, other).unwrap();
+        std::fs::rename(&part, home.plugins().join(self.file())).unwrap();
+        let after = until("the other version to be seen", async || {
+            standing(home, &self.file()).await.filter(|plugin| plugin["digest"] != before["digest"])
+        })
+        .await;
+        assert_eq!((&after["standing"], &after["stock"]), (&json!("ready"), &json!(false)), "{after}");
+    }
+}
+
+/// What came with the host is allowed as it came; another version is allowed what the person allowed.
+async fn allow(home: &Home, plugin: &str) {
+    let (code, out, err) = home.said(&["plugin", "allow", plugin]).await;
+    assert_eq!(code, Some(0), "{out}{err}");
+}
+
+/// Noise, a module that is no component, and half of the file.
+fn spoilt(good: &[u8]) -> [Vec<u8>; 3] {
+    let noise = good.iter().map(|byte| byte.wrapping_mul(31).wrapping_add(7)).collect();
+    [noise, b"\0asm\x01\0\0\0".to_vec(), good[..good.len() / 2].to_vec()]
 }
 
 #[tokio::test]
@@ -82,64 +144,142 @@ async fn a_broken_file_over_a_good_one_changes_nothing_but_the_list() {
     let home = Home::new();
     let daemon = home.start().await;
     let mut client = daemon.client(&home, "broken").await;
-    let file = home.plugins().join("tool-shell.wasm");
-    let good = std::fs::read(&file).unwrap();
-    let core_module = b"\0asm\x01\0\0\0".to_vec();
-    let noise: Vec<u8> = good.iter().map(|byte| byte.wrapping_mul(31).wrapping_add(7)).collect();
-    for (round, bad) in [noise, core_module, good[..good.len() / 2].to_vec()].into_iter().enumerate() {
-        std::fs::write(&file, bad).unwrap();
-        let why = until("the file to be listed as broken", async || broken(&home, "tool-shell.wasm").await).await;
-        assert!(why.contains("last good version"), "{why}");
-        client.say(&format!("m{round}"), QUESTION).await;
-        let approval = client.expect_any(&["approval", "reply"]).await;
-        assert_eq!(kind(&approval), "approval", "the good one is still in use");
-        client.decide(&approval, "once").await;
-        let reply = client.expect("reply").await;
-        assert!(reply["text"].as_str().unwrap().contains("marmalade.txt"), "{reply}");
-        std::fs::write(&file, &good).unwrap();
-        let good_again = async || broken(&home, "tool-shell.wasm").await.is_none().then_some(());
-        until("the file to be good again", good_again).await;
+    for name in ["tool-shell", "provider-demo", "channel-web", "channel-console"] {
+        let file = format!("{name}.wasm");
+        let good = std::fs::read(home.plugins().join(&file)).unwrap();
+        for (round, bad) in spoilt(&good).into_iter().enumerate() {
+            std::fs::write(home.plugins().join(&file), bad).unwrap();
+            let why = until("the file to be listed as broken", async || broken(&home, &file).await).await;
+            assert!(why.contains("last good version"), "{why}");
+            client.say(&format!("{name}-{round}"), QUESTION).await;
+            let approval = client.expect_any(&["approval", "reply"]).await;
+            assert_eq!(kind(&approval), "approval", "the good one is still in use");
+            client.decide(&approval, "once").await;
+            let reply = client.expect("reply").await;
+            assert!(reply["text"].as_str().unwrap().contains("marmalade.txt"), "{reply}");
+            std::fs::write(home.plugins().join(&file), &good).unwrap();
+            let good_again = async || broken(&home, &file).await.is_none().then_some(());
+            until("the file to be good again", good_again).await;
+        }
     }
 }
 
+/// A question that only a channel answers: both versions know nothing of it, and say it in other words.
+const RIDDLE: &str = "riddle";
+
+async fn riddle(client: &mut Client) -> String {
+    client.send(json!({"type": RIDDLE})).await;
+    client.expect("error").await["text"].as_str().unwrap().to_string()
+}
+
 #[tokio::test]
-async fn a_channel_is_replaced_under_twenty_clients_and_no_turn_or_socket_is_lost() {
-    const CLIENTS: usize = 20;
-    const ROUNDS: usize = 4;
-    let home = Home::new();
+async fn a_socket_that_was_opened_under_one_version_is_served_by_the_next() {
+    let home = Home::with(&["channel-web", "provider-demo"]);
     let daemon = home.start().await;
-    let file = home.plugins().join("channel-web.wasm");
-    let before = standing(&home, "channel-web.wasm").await.unwrap();
-    let mut clients = Vec::new();
-    for number in 0..CLIENTS {
-        clients.push(daemon.client(&home, &format!("c{number}")).await);
+    allow(&home, CHANNEL.name).await;
+    let mut client = daemon.client(&home, "socket").await;
+    assert_eq!(riddle(&mut client).await, CHANNEL.words);
+    CHANNEL.replace(&home).await;
+    assert_eq!(riddle(&mut client).await, CHANNEL.others);
+    // And what it was told before holds: who it is, which session it looks at.
+    client.say("m1", "hello").await;
+    client.expect("reply").await;
+}
+
+/// Each runs one command, so that all three components have something to do in each turn.
+fn script(number: usize, asked: &Asked) -> Answer {
+    match asked.outcomes().next() {
+        Some(_) => Answer::Text(format!("done [{number}]")),
+        None => Answer::Calls(vec![("system_run", json!({"command": "echo done"}))]),
     }
-    let talking = clients.into_iter().enumerate().map(|(number, mut client)| {
-        tokio::spawn(async move {
-            for round in 0..ROUNDS {
-                client.say(&format!("c{number}-m{round}"), "hello").await;
-                let answer = client.expect_any(&["reply", "failed"]).await;
-                assert_eq!(kind(&answer), "reply", "{answer}");
-            }
-            client.ping().await;
-            client.seen.iter().filter(|frame| kind(frame) == "reply").count()
-        })
-    });
-    let talking: Vec<_> = talking.collect();
-    let other = altered(&std::fs::read(&file).unwrap());
-    // As an editor or a package tool would do it: written beside, then renamed.
-    let part = home.plugins().join("channel-web.part");
-    std::fs::write(&part, other).unwrap();
-    std::fs::rename(&part, &file).unwrap();
-    until("the other component to be seen", async || {
-        standing(&home, "channel-web.wasm").await.filter(|plugin| plugin["digest"] != before["digest"])
-    })
-    .await;
-    let (code, out, err) = home.said(&["plugin", "allow", "channel-web"]).await;
-    assert_eq!(code, Some(0), "{out}{err}");
-    for one in talking {
-        assert_eq!(one.await.unwrap(), ROUNDS);
+}
+
+/// Fifty people who talk all the time, each in a session of their own.
+struct Crowd {
+    turns: Arc<Vec<AtomicUsize>>,
+    enough: CancellationToken,
+    talks: JoinSet<()>,
+}
+
+impl Crowd {
+    const PEOPLE: usize = 50;
+
+    async fn gather(daemon: &Daemon, home: &Home) -> Self {
+        let turns: Arc<Vec<AtomicUsize>> = Arc::new((0..Self::PEOPLE).map(|_| AtomicUsize::new(0)).collect());
+        let (enough, mut talks) = (CancellationToken::new(), JoinSet::new());
+        for person in 0..Self::PEOPLE {
+            let mut client = daemon.client(home, &format!("c{person}")).await;
+            let (turns, enough) = (Arc::clone(&turns), enough.clone());
+            talks.spawn(async move {
+                for number in 0.. {
+                    client.say(&format!("c{person}-m{number}"), "go on").await;
+                    let answer = client.expect_any(&["reply", "failed", "notice", "error", "refused"]).await;
+                    assert_eq!(kind(&answer), "reply", "{answer}");
+                    turns[person].fetch_add(1, Ordering::Relaxed);
+                    if enough.is_cancelled() {
+                        break;
+                    }
+                }
+                client.ping().await;
+            });
+        }
+        Self { turns, enough, talks }
     }
-    let after = standing(&home, "channel-web.wasm").await.unwrap();
-    assert_eq!((&after["standing"], &after["stock"]), (&json!("ready"), &json!(false)), "{after}");
+
+    /// Until each has had a turn that began after now: not the next, but the one after it.
+    async fn go_on(&mut self, while_what: &str) {
+        let now: Vec<usize> = self.turns.iter().map(|turns| turns.load(Ordering::Relaxed)).collect();
+        let turns = Arc::clone(&self.turns);
+        let all = until(while_what, async || {
+            turns.iter().zip(&now).all(|(turns, before)| turns.load(Ordering::Relaxed) >= before + 2).then_some(())
+        });
+        tokio::select! {
+            () = all => (),
+            Some(gone) = self.talks.join_next() => panic!("somebody is out: {gone:?}"),
+        }
+    }
+
+    /// Everybody's last turn is over and their socket is the first one.
+    async fn leave(self) -> usize {
+        self.enough.cancel();
+        self.talks.join_all().await;
+        self.turns.iter().map(|turns| turns.load(Ordering::Relaxed)).sum()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn channel_provider_and_tool_are_replaced_under_fifty_clients_and_no_turn_fails() {
+    let model = Model::start(script).await;
+    let home = Home::with(&[CHANNEL.name, PROVIDER.name, TOOL.name]);
+    home.configure(&(model.config() + "[policy.tools]\n\"system.run\" = \"allow\"\n"));
+    let daemon = home.start().await;
+    for component in [CHANNEL, PROVIDER, TOOL] {
+        allow(&home, component.name).await;
+    }
+    let mut first = daemon.client(&home, "first").await;
+    let mut crowd = Crowd::gather(&daemon, &home).await;
+    let last = || model.journal().pop().unwrap();
+    crowd.go_on("all to talk").await;
+    for component in [CHANNEL, PROVIDER, TOOL] {
+        let file = home.plugins().join(component.file());
+        let good = std::fs::read(&file).unwrap();
+        for bad in spoilt(&good) {
+            std::fs::write(&file, bad).unwrap();
+            until("the file to be listed as broken", async || broken(&home, &component.file()).await).await;
+        }
+        crowd.go_on("all to talk over a broken file").await;
+        component.replace(&home).await;
+        crowd.go_on("all to talk over the other version").await;
+    }
+    // Whoever was there before all this is served by what is there now.
+    assert_eq!(riddle(&mut first).await, CHANNEL.others);
+    assert_eq!(last().accept, PROVIDER.others);
+    let turns = crowd.leave().await;
+    let journal = model.journal();
+    let results: Vec<String> = journal.iter().flat_map(Asked::outcomes).map(str::to_string).collect();
+    assert_eq!((journal.len(), results.len()), (2 * turns, turns), "each turn asked twice, and ran one command");
+    let of = |words: &str| results.iter().filter(|result| result.starts_with(&format!("{words}0"))).count();
+    let (before, after) = (of(TOOL.words), of(TOOL.others));
+    assert!(before >= Crowd::PEOPLE && after >= Crowd::PEOPLE, "{before} {after}");
+    assert_eq!(before + after, turns, "{results:?}");
 }

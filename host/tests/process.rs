@@ -64,6 +64,40 @@ async fn the_console_asks_answers_and_quits() {
 }
 
 #[tokio::test]
+async fn the_console_falls_silent_with_its_component_and_speaks_again_with_it() {
+    let home = Home::with(&["channel-console", "provider-demo"]);
+    let mut command = home.command(&["run", "--console", "--listen", "127.0.0.1:0"]);
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut screen =
+        Screen { keys: child.stdin.take().unwrap(), text: child.stdout.take().unwrap(), shown: String::new() };
+    screen.shows("> ").await;
+    let file = home.plugins().join("channel-console.wasm");
+    let kept = std::fs::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    until("the console to go", async || {
+        let channels = home.json(&["channel", "status"]).await;
+        channels.iter().all(|channel| channel["name"] != json!("console")).then_some(())
+    })
+    .await;
+    screen.types("hello").await;
+    // The host is there; only nobody takes what is typed.
+    let (code, out, err) = home.said(&["run", "-e", "hello"]).await;
+    assert_eq!(code, Some(0), "{out}{err}");
+    let talked = async || {
+        let sessions = home.json(&["session", "list"]).await;
+        sessions.iter().filter(|session| session["channel"] == json!("console")).count()
+    };
+    assert_eq!(talked().await, 0);
+    std::fs::write(&file, kept).unwrap();
+    screen.shows("> ").await;
+    // What was typed in the meantime has waited.
+    until("the answer to it", async || (talked().await == 1).then_some(())).await;
+    screen.types("/quit").await;
+    let ended = timeout(PATIENCE, child.wait()).await.expect("/quit ends the host").unwrap();
+    assert_eq!(ended.code(), Some(0));
+}
+
+#[tokio::test]
 async fn one_question_is_answered_with_and_without_a_daemon() {
     let home = Home::new();
     let (code, out, err) = home.said(&["run", "-e", QUESTION, "--yes"]).await;

@@ -22,7 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("capability", &["agent::ports", "grant", "message", "wit"]),
     ("transport", &["capability::connection", "message", "wit"]),
     ("runtime", &["capability", "message", "wit"]),
-    ("plugin", &["agent::ports", "capability", "grant", "message", "runtime", "wit"]),
+    ("plugin", &["agent::ports", "capability", "failpoint", "grant", "message", "runtime", "wit"]),
     ("session", &["agent", "capability::secrets", "live", "message", "store"]),
     ("models", &["agent", "plugin", "session::Catalogue", "wit"]),
     (

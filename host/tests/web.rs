@@ -1,11 +1,20 @@
 //! The page's websocket against the executable: a question, its approval, its answer, and everything that can come
 //! between them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "clippy exempts only functions that are tests themselves, not what they share"
+)]
+
 mod daemon;
 
 use daemon::client::{Client, kind, kinds};
-use daemon::{Home, until};
+use daemon::{Daemon, Home, PATIENCE, until};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
@@ -169,24 +178,127 @@ async fn a_wrong_token_is_shown_the_door() {
 }
 
 #[tokio::test]
-async fn frames_that_make_no_sense_harm_nobody_else() {
+async fn frames_that_make_no_sense_are_passed_over() {
     let home = Home::new();
     let daemon = home.start().await;
     let mut good = daemon.client(&home, "good").await;
-    for message in [
-        Message::text("{"),
-        Message::text(""),
-        Message::text("[[[[[[[[[["),
-        Message::text(r#"{"type": 7}"#),
-        Message::text(r#"{"type":"say","id":"../..","text":"x"}"#),
-        Message::binary(vec![0, 159, 146, 150]),
-        Message::text("x".repeat(600_000)),
+    let mut bad = daemon.client(&home, "bad").await;
+    for (message, complaint) in [
+        (Message::text("{"), None),
+        (Message::text(""), None),
+        (Message::text("[[[[[[[[[["), None),
+        (Message::binary(vec![0, 159, 146, 150]), None),
+        (Message::text("x".repeat(600_000)), None),
+        (Message::text(r#"{"type": 7}"#), Some("does not know this kind")),
+        (Message::text(r#"{"type":"say","id":"../..","text":"x"}"#), Some("needs an id")),
     ] {
-        let mut bad = daemon.client(&home, "bad").await;
-        // The other side may close before all of it is sent.
-        let _ = bad.raw(message).await;
+        bad.raw(message).await.unwrap();
+        bad.send(json!({"type": "ping"})).await;
+        let answer = bad.expect_any(&["pong", "error"]).await;
+        match complaint {
+            None => assert_eq!(kind(&answer), "pong", "{answer}"),
+            Some(words) => {
+                assert!(answer["text"].as_str().unwrap().contains(words), "{answer}");
+                bad.expect("pong").await;
+            }
+        }
         good.ping().await;
     }
     good.say("m1", "hello").await;
     good.expect("reply").await;
+}
+
+/// The bytes of a connection that is a websocket from here on.
+async fn bare(daemon: &Daemon) -> TcpStream {
+    let mut stream = TcpStream::connect(daemon.address.strip_prefix("http://").unwrap()).await.unwrap();
+    let request = "GET /ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                   sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+    stream
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_frames_close_their_own_connection_and_say_why() {
+    let home = Home::new();
+    let daemon = home.start().await;
+    let mut good = daemon.client(&home, "good").await;
+    let not_utf8 = [0x81, 0x82, 0, 0, 0, 0, 0xc3, 0x28];
+    let not_masked = [0x81, 0x01, b'x'];
+    let unknown_opcode = [0x83, 0x80, 0, 0, 0, 0];
+    // A text of 2^62 bytes.
+    let too_long = [0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    for (bytes, code) in
+        [(&not_utf8[..], 1007), (&not_masked[..], 1002), (&unknown_opcode[..], 1002), (&too_long[..], 1009)]
+    {
+        let mut stream = bare(&daemon).await;
+        stream.write_all(bytes).await.unwrap();
+        let mut frames = Vec::new();
+        timeout(PATIENCE, stream.read_to_end(&mut frames)).await.expect("the connection ends").unwrap();
+        // A frame of the page's own may come before.
+        let close = frames.windows(4).find(|bytes| bytes[0] == 0x88).expect("a close frame");
+        assert_eq!(u16::from_be_bytes([close[2], close[3]]), code);
+        good.ping().await;
+    }
+    good.say("m1", "hello").await;
+    good.expect("reply").await;
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_in_the_middle_of_its_turn_finds_the_answer_when_it_is_back() {
+    let home = Home::new();
+    let daemon = home.start().await;
+    let mut client = daemon.client(&home, "gone").await;
+    let mut other = daemon.client(&home, "gone").await;
+    client.say("m1", QUESTION).await;
+    client.expect("approval").await;
+    client.vanish();
+    let approval = other.expect("approval").await;
+    // Another one is gone in the middle of a frame.
+    let mut stream = bare(&daemon).await;
+    stream.write_all(&[0x81, 0xff, 0, 0]).await.unwrap();
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+    other.decide(&approval, "once").await;
+    let reply = other.expect("reply").await;
+    let client = daemon.client(&home, "gone").await;
+    let answers: Vec<&Value> = client.seen.iter().filter(|frame| frame["author"] == json!("assistant")).collect();
+    let last = answers.last().unwrap()["parts"][0]["text"].as_str().unwrap();
+    assert!(reply["text"].as_str().unwrap().ends_with(last), "{reply}\n{answers:?}");
+    assert!(daemon.end().await.success());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_let_go_and_others_go_on() {
+    const LONG: usize = 200_000;
+    let home = Home::new();
+    let daemon = home.start().await;
+    let mut deaf = daemon.client(&home, "deaf").await;
+    let mut good = daemon.client(&home, "good").await;
+    for number in 0..5 {
+        deaf.say(&format!("m{number}"), &"long ".repeat(LONG / 5)).await;
+        deaf.expect("reply").await;
+    }
+    // Each time it gets all of that again, and reads nothing of it.
+    let hello = json!({"type": "hello", "session": "deaf", "seen": 0, "token": home.token()});
+    for _ in 0..100 {
+        deaf.send(hello.clone()).await;
+    }
+    let told = async || daemon.log().contains("the peer does not read").then_some(());
+    until("the client to be let go", async || {
+        good.ping().await;
+        told().await
+    })
+    .await;
+    deaf.expect_end().await;
+    good.say("m1", "hello").await;
+    good.expect("reply").await;
+    let mut back = daemon.client(&home, "deaf").await;
+    assert_eq!(back.seen.iter().filter(|frame| frame["author"] == json!("person")).count(), 5);
+    back.say("m6", "hello").await;
+    back.expect("reply").await;
 }

@@ -1,5 +1,7 @@
 //! `openpista:connection`: sending to, naming and closing a channel's connections. Everything that changes is held.
 
+use std::sync::Arc;
+
 use super::{Error, View};
 use crate::wit::openpista::connection::connection::{Frame, Host, Target};
 
@@ -43,6 +45,24 @@ pub trait Connections: Send + Sync {
     fn tagged(&self, instance: &str, tag: &str) -> Vec<u64>;
     /// The public address of an `http` transport, if the person configured one.
     fn public_url(&self, instance: &str, transport: &str) -> Option<String>;
+    /// A call is going to tag the connection: what is sent to these tags from now on is kept for it.
+    fn join(&self, instance: &str, id: u64, tags: &[String]);
+    /// The call is over, whether it had the tags set or not; said once for each `join`.
+    fn joined(&self, instance: &str, id: u64);
+}
+
+/// A connection that a call is going to tag. Tags take effect when the call is over, and it may read before what was
+/// said until now; what is sent between both waits here, and comes behind what the call itself sends.
+pub struct Joining {
+    connections: Arc<dyn Connections>,
+    instance: String,
+    id: u64,
+}
+
+impl Drop for Joining {
+    fn drop(&mut self) {
+        self.connections.joined(&self.instance, self.id);
+    }
 }
 
 impl View<'_> {
@@ -96,7 +116,13 @@ impl Host for View<'_> {
             let why = format!("a connection has at most {TAGS_MAX} tags of {TAG_MAX} bytes");
             return Ok(Err(Error::TooLarge(why)));
         }
-        Ok(self.open_connection(id).map(|()| self.hold_connection(Effect::Tag(id, tags))))
+        Ok(self.open_connection(id).map(|()| {
+            let (connections, instance) =
+                (Arc::clone(&self.call.services.connections), self.call.caller.instance.clone());
+            connections.join(&instance, id, &tags);
+            self.call.held.joining.push(Joining { connections, instance, id });
+            self.hold_connection(Effect::Tag(id, tags));
+        }))
     }
 
     async fn tagged(&mut self, tag: String) -> wasmtime::Result<Result<Vec<u64>, Error>> {

@@ -273,8 +273,10 @@ impl Gateway {
                 channel.decided(&verdict).await.map(|((), held)| (wit::Outcome::Done(None), held))
             }
         };
+        // What the call held for connections is sent with the verdict.
+        let verdict = self.verdict(&channel, delivery, answer, receipts).await;
         failpoint("deliver.after-send");
-        self.verdict(&channel, delivery, answer, receipts).await
+        verdict
     }
 
     async fn verdict(

@@ -11,6 +11,7 @@ use super::convert;
 use super::instance::{Around, Host, Instance};
 use crate::agent::ports::{Completion, Deltas, Provider, ProviderError, Request};
 use crate::capability::deltas::Sink;
+use crate::failpoint::failpoint;
 use crate::wit::role::provider as wit;
 
 /// The turn's clock ends a slow answer; this ends one that nobody waits for.
@@ -66,6 +67,7 @@ impl Provider for ProviderInstance {
             ..Around::default()
         };
         let request = convert::request_out(&self.instance.name, request);
+        failpoint("model.before-ask");
         let answer = self
             .instance
             .call(&self.host, around, COMPLETE, async |store, instance, exports| {
@@ -77,6 +79,7 @@ impl Provider for ProviderInstance {
                 Ok(answer)
             })
             .await;
+        failpoint("model.after-answer");
         match answer {
             Ok((answer, _)) => answer
                 .map(|completion| convert::completion_in(&self.instance.name, completion))

@@ -14,6 +14,7 @@ use super::convert;
 use super::instance::{Around, Host, Instance};
 use super::registry::{Registry, RoleKind};
 use crate::agent::ports::{Invocation, Progress, ToolError, Toolbox};
+use crate::failpoint::failpoint;
 use crate::message::{Content, ToolDefinition};
 use crate::wit::role::tools as wit;
 
@@ -159,12 +160,14 @@ impl Toolbox for PluginTools {
         };
         // The guest ends with the turn, and so does what it started, even if nobody waits for the answer any more.
         let host = self.registry.host();
+        failpoint("tool.before-call");
         let done = instance
             .call(host, around, CALL, async |store, live, exports| {
                 let guest = exports.tools.as_ref().ok_or_else(missing)?.load(&mut *store, live)?;
                 guest.call_call(store, &request).await
             })
             .await;
+        failpoint("tool.after-call");
         let (answer, after) = match done {
             Ok(done) => done,
             Err(crate::runtime::CallError::Cancelled) => return Err(ToolError::Cancelled),

@@ -87,6 +87,8 @@ pub struct TurnApprover {
     pub handle: Option<String>,
     /// Tools allowed for the session, with whose word it was.
     pub allowed: watch::Sender<HashMap<String, Sender>>,
+    /// Questions of an earlier run of this turn that were open when this one began.
+    pub asked: Vec<Approval>,
     /// Somebody who runs the turn by hand.
     pub tap: Option<Tap>,
 }
@@ -147,16 +149,12 @@ impl TurnApprover {
         }
     }
 
-    /// The question of an earlier run of this turn, if it is still open; else a new one, stored with its delivery.
+    /// The question of an earlier run of this turn, which may have been answered a moment ago; else a new one, stored
+    /// with its delivery.
     async fn question(&self, call: &ToolCall) -> anyhow::Result<Approval> {
-        let open = self
-            .desk
-            .store
-            .read(|tx| tx.approvals_open(&self.key.instance, &self.key.conversation))?
-            .into_iter()
-            .find(|approval| approval.turn == self.turn && approval.call == call.id && approval.hash == hash(call));
-        if let Some(open) = open {
-            return Ok(open);
+        let hash = hash(call);
+        if let Some(asked) = self.asked.iter().find(|asked| asked.call == call.id && asked.hash == hash) {
+            return Ok(asked.clone());
         }
         let approval = self.fresh(call);
         let delivery = Delivery {
@@ -209,9 +207,8 @@ impl Approver for TurnApprover {
             }
         };
         let mut waiter = self.desk.waiting.wait(&approval.id);
-        // Whoever answered before there was a waiter is heard, too.
-        if let Some(decision) = self.stored(&approval) {
-            return self.said(&approval, decision);
+        if let Some(answer) = self.stored(&approval) {
+            return answer;
         }
         if let Some(tap) = &self.tap {
             tap(Tapped::Ask(Box::new(approval.clone())));
@@ -244,10 +241,21 @@ impl Approver for TurnApprover {
 }
 
 impl TurnApprover {
-    /// The decision that is stored.
-    fn stored(&self, approval: &Approval) -> Option<Decision> {
-        let found = self.desk.store.read(|tx| tx.approval(&approval.id)).ok().flatten();
-        found.and_then(|approval| approval.decision).map(|(decision, _)| decision)
+    /// The answer that was there before anybody waited for it: a question is seen as soon as it is stored.
+    fn stored(&self, approval: &Approval) -> Option<Answer> {
+        let stored = self.desk.store.read(|tx| {
+            let open = tx.approval_is_open(approval)?;
+            Ok((open, tx.approval(&approval.id)?.and_then(|stored| stored.decision)))
+        });
+        match stored {
+            Ok((true, _)) => None,
+            Ok((false, Some((decision, _)))) => Some(self.said(approval, decision)),
+            Ok((false, None)) => Some(Answer::Late),
+            Err(error) => {
+                tracing::error!("whether an approval was answered cannot be read: {error}");
+                None
+            }
+        }
     }
 
     /// A person's word, which may let other calls run that wait.

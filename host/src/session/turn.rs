@@ -1,6 +1,5 @@
 //! From a message in the inbox to the end of its turn.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
@@ -15,7 +14,7 @@ use crate::agent::context::{Past, System, system};
 use crate::agent::event::{Ending, Failure};
 use crate::agent::{Turn, run_turn};
 use crate::live::Live;
-use crate::message::{Attachment, Body, Inbound, Message, Part, Role, new_id, now};
+use crate::message::{Approval, Attachment, Body, Inbound, Message, Part, Role, new_id, now};
 use crate::store::{InboxEntry, Session};
 
 /// A file is asked for so often.
@@ -61,7 +60,8 @@ pub(super) async fn answer(
         said.user = Some(message);
         said.title = session.title.is_empty().then(|| title(&desk.known.clean(&entry.inbound.text)));
     }
-    let unstarted = unstarted(desk, key, &turn)?;
+    let asked = asked(desk, key, &turn)?;
+    let unstarted = asked.iter().map(|approval| approval.call.clone()).collect();
     let journal = Arc::new(TurnJournal {
         desk: Arc::clone(desk),
         key: key.clone(),
@@ -82,6 +82,7 @@ pub(super) async fn answer(
         allowed: watch::Sender::new(
             session.allowed.iter().map(|tool| (tool.clone(), entry.inbound.sender.clone())).collect(),
         ),
+        asked,
         tap: tap.cloned(),
     });
     let shown = {
@@ -199,16 +200,16 @@ async fn fetch(desk: &Desk, instance: &str, reference: &str) -> Body {
     Body::Text("[There was a file with this message, but it could not be fetched.]".into())
 }
 
-/// Calls of this turn that still wait for a person: they surely did not begin.
-fn unstarted(desk: &Desk, key: &Key, turn: &str) -> Result<HashSet<String>> {
-    let open = desk.store.read(|tx| tx.approvals_open(&key.instance, &key.conversation))?;
-    Ok(open.into_iter().filter(|approval| approval.turn == turn).map(|approval| approval.call).collect())
+/// What an earlier run of this turn asked a person and is still open: those calls surely did not begin.
+fn asked(desk: &Desk, key: &Key, turn: &str) -> Result<Vec<Approval>> {
+    let mut open = desk.store.read(|tx| tx.approvals_open(&key.instance, &key.conversation))?;
+    open.retain(|approval| approval.turn == turn);
+    Ok(open)
 }
 
 /// Questions of a turn that was stopped are taken away.
 async fn close_questions(desk: &Desk, key: &Key, turn: &str, by_hand: bool) {
-    let open = desk.store.read(|tx| tx.approvals_open(&key.instance, &key.conversation)).unwrap_or_default();
-    let open: Vec<_> = open.into_iter().filter(|approval| approval.turn == turn).collect();
+    let open = asked(desk, key, turn).unwrap_or_default();
     if !open.is_empty() {
         let deliveries = expired(desk, open, !by_hand).await;
         desk.outlet.enqueued(deliveries);

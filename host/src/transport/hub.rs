@@ -7,7 +7,7 @@ mod setup;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -161,10 +161,12 @@ impl Hub {
         let Some(instance) = self.instance(instance) else {
             return;
         };
+        let tagged = |effect: &Effect| if let Effect::Tag(id, _) = effect { Some(*id) } else { None };
+        let own: BTreeSet<u64> = effects.iter().filter_map(tagged).collect();
         for effect in effects {
             match effect {
                 Effect::Send(Target::One(id), frame) => instance.send_one(id, frame),
-                Effect::Send(Target::Tagged(tag), frame) => instance.send_tagged(&tag, frame),
+                Effect::Send(Target::Tagged(tag), frame) => instance.send_tagged(&tag, frame, &own),
                 Effect::Close { id, code, reason } => instance.close(id, code, reason),
                 Effect::Tag(id, tags) => instance.tag(id, tags),
                 Effect::Alarm { name, after_ms, on } => instance.alarm(name, Duration::from_millis(after_ms), on),
@@ -308,6 +310,18 @@ impl Connections for Hub {
             _ => None,
         })?;
         Some(format!("{}{path}", trimmed(options.public_url.as_deref()?)))
+    }
+
+    fn join(&self, instance: &str, id: u64, tags: &[String]) {
+        if let Some(instance) = self.instance(instance) {
+            instance.join(id, tags);
+        }
+    }
+
+    fn joined(&self, instance: &str, id: u64) {
+        if let Some(instance) = self.instance(instance) {
+            instance.joined(id);
+        }
     }
 }
 

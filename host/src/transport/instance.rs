@@ -12,21 +12,53 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::{Connection, End, Link, Outgoing, Transport, lock};
+use super::connection::{Connection, End, Link, Outgoing, Transport, code, lock};
 use super::hub::InstanceOptions;
 use super::status::{Counters, count};
 use super::timer::Alarms;
 use super::{Event, EventOutcome, Frame, Receiver};
 use crate::wit::role::channel::Alarm;
 
+/// Frames that may wait for a connection that is being tagged.
+const HELD_MOST: usize = 10_000;
+
 /// The open connections of an instance, by id and by tag.
 #[derive(Default)]
 struct Open {
     by_id: HashMap<u64, Arc<Connection>>,
     by_tag: HashMap<String, BTreeSet<u64>>,
+    joining: HashMap<u64, Joining>,
+}
+
+/// What is sent to tags that calls are going to give to a connection, as long as they run.
+#[derive(Default)]
+struct Joining {
+    calls: usize,
+    tags: BTreeSet<String>,
+    held: Vec<(String, Outgoing)>,
 }
 
 impl Open {
+    fn has_tag(&self, id: u64, tag: &str) -> bool {
+        self.by_tag.get(tag).is_some_and(|ids| ids.contains(&id))
+    }
+
+    /// Keeps a frame for those who are being tagged; who is in `own` is being tagged by the sender.
+    fn hold(&mut self, tag: &str, outgoing: &Outgoing, own: &BTreeSet<u64>) {
+        for (id, joining) in self.joining.iter_mut().filter(|(id, _)| !own.contains(*id)) {
+            let wanted = joining.tags.contains(tag) || self.by_tag.get(tag).is_some_and(|ids| ids.contains(id));
+            if !wanted {
+                continue;
+            }
+            joining.held.push((tag.to_owned(), outgoing.clone()));
+            if joining.held.len() > HELD_MOST
+                && let Some(connection) = self.by_id.get(id)
+            {
+                connection.end(End::new(code::OVERLOAD, "too much came at once; come back and catch up"));
+            }
+        }
+    }
+
     fn tagged(&self, tag: &str) -> impl Iterator<Item = &Arc<Connection>> {
         let ids = self.by_tag.get(tag).into_iter().flatten();
         ids.filter_map(|id| self.by_id.get(id)).filter(|connection| connection.is_open())
@@ -143,10 +175,40 @@ impl Instance {
         }
     }
 
-    pub(super) fn send_tagged(&self, tag: &str, frame: Frame) {
+    /// `own`: connections that the same call tags. They get its frames in its order; others that are being tagged get
+    /// them behind what their own call sends.
+    pub(super) fn send_tagged(&self, tag: &str, frame: Frame, own: &BTreeSet<u64>) {
         let outgoing = Outgoing::from(frame);
-        for connection in lock(&self.open).tagged(tag) {
+        let mut open = lock(&self.open);
+        open.hold(tag, &outgoing, own);
+        let at_once = |id: &u64| own.contains(id) || !open.joining.contains_key(id);
+        for connection in open.tagged(tag).filter(|connection| at_once(&connection.id)) {
             connection.send(outgoing.clone(), &self.counters);
+        }
+    }
+
+    /// From now on what is sent to these tags is kept for the connection, too.
+    pub(super) fn join(&self, id: u64, tags: &[String]) {
+        let mut open = lock(&self.open);
+        if open.by_id.contains_key(&id) {
+            let joining = open.joining.entry(id).or_default();
+            joining.calls = joining.calls.saturating_add(1);
+            joining.tags.extend(tags.iter().cloned());
+        }
+    }
+
+    /// The call is over: what was kept for tags that the connection has now is sent.
+    pub(super) fn joined(&self, id: u64) {
+        let mut open = lock(&self.open);
+        let Some(joining) = open.joining.get_mut(&id) else { return };
+        joining.calls = joining.calls.saturating_sub(1);
+        if joining.calls > 0 {
+            return;
+        }
+        let held = open.joining.remove(&id).map(|joining| joining.held).unwrap_or_default();
+        let Some(connection) = open.by_id.get(&id) else { return };
+        for (_, outgoing) in held.into_iter().filter(|(tag, _)| connection.is_open() && open.has_tag(id, tag)) {
+            connection.send(outgoing, &self.counters);
         }
     }
 
@@ -209,6 +271,7 @@ impl Instance {
     pub(super) fn forget(&self, connection: &Connection) {
         let mut open = lock(&self.open);
         open.by_id.remove(&connection.id);
+        open.joining.remove(&connection.id);
         open.untag(connection);
         drop(open);
         self.alarms.cancel_of(connection.id);

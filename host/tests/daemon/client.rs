@@ -122,6 +122,13 @@ impl Client {
         }
     }
 
+    /// Is gone from one moment to the next: the other side gets a reset instead of a good-bye.
+    pub fn vanish(self) {
+        if let MaybeTlsStream::Plain(stream) = self.socket.get_ref() {
+            stream.set_zero_linger().expect("a socket takes options");
+        }
+    }
+
     /// Whether the connection answers.
     pub async fn ping(&mut self) {
         self.send(json!({"type": "ping"})).await;

@@ -11,6 +11,7 @@
 )]
 
 pub mod client;
+pub mod model;
 
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -45,15 +46,37 @@ pub fn stock() -> PathBuf {
     given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join("plugins"))
 }
 
+/// A guest of the tests.
+pub fn guest(name: &str) -> Vec<u8> {
+    let folder = std::env::var_os("OPENPISTA_TEST_GUESTS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-guests"), PathBuf::from);
+    let path = folder.join(format!("{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| {
+        panic!("{}: {error}; the guests of the tests are built by: cargo xtask test components", path.display())
+    })
+}
+
+/// The bytes with other words, as many, in place of some that are there once: another version that does one thing
+/// differently.
+pub fn version(bytes: &[u8], words: &str, others: &str) -> Vec<u8> {
+    assert_eq!(words.len(), others.len());
+    let found: Vec<usize> = memchr::memmem::find_iter(bytes, words).collect();
+    let [at] = found.as_slice() else { panic!("{words:?} is there {} times", found.len()) };
+    let mut bytes = bytes.to_vec();
+    bytes.splice(*at..*at + words.len(), others.bytes());
+    bytes
+}
+
 /// A home with a workspace beside it; both are gone with it.
 pub struct Home {
     folder: tempfile::TempDir,
+    stock: PathBuf,
 }
 
 impl Home {
     /// With what earlier tests compiled, so that not each of them compiles the same components again.
     pub fn new() -> Self {
-        let home = Self { folder: tempfile::tempdir().unwrap() };
+        let home = Self { folder: tempfile::tempdir().unwrap(), stock: stock() };
         let private = |path: &Path| std::fs::DirBuilder::new().mode(0o700).recursive(true).create(path).unwrap();
         private(&home.path());
         private(&home.workspace());
@@ -61,6 +84,25 @@ impl Home {
         copy_compiled(&compiled(), &home.path().join("cache"));
         std::fs::write(home.workspace().join("marmalade.txt"), "sweet\n").unwrap();
         home
+    }
+
+    /// With these first-party components only, which makes a start faster.
+    pub fn with(components: &[&str]) -> Self {
+        let mut home = Self::new();
+        let few = home.folder.path().join("stock");
+        std::fs::create_dir(&few).unwrap();
+        for file in components.iter().map(|name| format!("{name}.wasm")) {
+            std::fs::copy(home.stock.join(&file), few.join(&file)).unwrap();
+        }
+        home.stock = few;
+        home
+    }
+
+    /// Writes `config.toml`.
+    pub fn configure(&self, text: &str) {
+        let mut file = std::fs::OpenOptions::new();
+        let file = file.create(true).truncate(true).write(true).mode(0o600).open(self.path().join("config.toml"));
+        std::io::Write::write_all(&mut file.unwrap(), text.as_bytes()).unwrap();
     }
 
     /// `--home`
@@ -93,7 +135,7 @@ impl Home {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.folder.path())
-            .env("OPENPISTA_STOCK", stock())
+            .env("OPENPISTA_STOCK", &self.stock)
             .env("OPENPISTA_WORKSPACE", self.workspace())
             .current_dir(self.workspace())
             .stdin(Stdio::null())
@@ -196,6 +238,12 @@ impl Daemon {
     /// Whether it still runs.
     pub fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// `kill -9`
+    pub fn strike(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.start_kill();
     }
 
     /// `kill -9`, and wait until it is gone.

@@ -267,6 +267,38 @@ async fn tags_come_with_events_and_can_be_sent_to() {
 }
 
 #[tokio::test]
+async fn what_is_sent_to_a_tag_while_a_call_gives_it_comes_behind_what_the_call_sends() {
+    let fake = Fake::new();
+    fake.configure("web", socket()).unwrap();
+    let server = server(&fake.hub).await;
+    let mut client = connect(server.addresses()[0], "").await;
+    assert_eq!(fake.seen().await, Seen::opened("socket", "/socket"));
+    let id = fake.last();
+    let tags = |tags: &[&str]| tags.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let one = |text: &str| Effect::Send(Target::One(id), Frame::Text(text.into()));
+    let all = |tag: &str, text: &str| Effect::Send(Target::Tagged(tag.into()), Frame::Text(text.into()));
+
+    fake.hub.join("web", id, &tags(&["talk"]));
+    fake.hub.apply("web", vec![all("talk", "meanwhile"), all("elsewhere", "not for us")]);
+    fake.hub.apply("web", vec![Effect::Tag(id, tags(&["talk"])), one("before"), all("talk", "own"), one("after")]);
+    fake.hub.apply("web", vec![all("talk", "at last")]);
+    fake.hub.joined("web", id);
+    fake.hub.apply("web", vec![all("talk", "later")]);
+    for text in ["before", "own", "after", "meanwhile", "at last", "later"] {
+        assert_eq!(hear(&mut client).await, Message::text(text));
+    }
+
+    // A call that fails gives no tags, and takes none.
+    fake.hub.join("web", id, &tags(&["other"]));
+    fake.hub.apply("web", vec![all("other", "not for us"), all("talk", "still ours")]);
+    fake.hub.joined("web", id);
+    fake.hub.apply("web", vec![all("other", "not for us"), all("talk", "and this")]);
+    for text in ["still ours", "and this"] {
+        assert_eq!(hear(&mut client).await, Message::text(text));
+    }
+}
+
+#[tokio::test]
 async fn a_close_comes_after_what_was_queued_and_nothing_after_it() {
     let fake = Fake::new();
     fake.on_event(|hub, event| {
