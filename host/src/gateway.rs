@@ -18,7 +18,9 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::capability::{Effect, Held, control as control_effect, gateway as gateway_effect};
+use crate::capability::{
+    Effect, Held, connection as connection_effect, control as control_effect, gateway as gateway_effect,
+};
 use crate::grant::{Grants, denial};
 use crate::live::Live;
 use crate::message::{Decision, Delivery, DeliveryContent, Inbound, Media, Sender, now};
@@ -88,6 +90,7 @@ pub struct Gateway {
 struct Opened {
     digest: String,
     settings: Arc<str>,
+    grants: Arc<Grants>,
     preferences: Preferences,
     /// It has buttons, or its own words, for approvals.
     asks: bool,
@@ -279,7 +282,9 @@ impl Gateway {
         for name in wanted {
             let Some(channel) = self.channel(&name) else { continue };
             let known = self.opened(&name);
-            let same = known.digest == channel.instance.plugin.digest && known.settings == channel.instance.settings;
+            let same = known.digest == channel.instance.plugin.digest
+                && known.settings == channel.instance.settings
+                && known.grants == channel.instance.grants;
             if same && known.failed.is_none() {
                 continue;
             }
@@ -296,25 +301,29 @@ impl Gateway {
         let mut opened = Opened {
             digest: channel.instance.plugin.digest.clone(),
             settings: Arc::clone(&channel.instance.settings),
+            grants: Arc::clone(&channel.instance.grants),
             ..Opened::default()
         };
-        let setup = match channel.open().await {
-            Ok((setup, held)) => match self.commit(name, held).await {
-                Ok(()) => setup,
-                Err(error) => {
-                    opened.failed = Some(error.to_string());
-                    return opened;
-                }
-            },
+        let (setup, held) = match channel.open().await {
+            Ok(answer) => answer,
             Err(failure) => {
                 opened.failed = Some(driver::in_words(&failure));
                 return opened;
             }
         };
         if let Some(item) = setup.transports.iter().find_map(|one| beyond(&channel.instance.grants, &one.kind)) {
+            // What the call held is dropped, and what was opened under more grants ends.
+            self.parts.hub.close_instance(name).await;
             opened.failed = Some(denial(name, "connection", &item));
             return opened;
         }
+        let connections = match self.keep(name, held).await {
+            Ok(connections) => connections,
+            Err(error) => {
+                opened.failed = Some(error.to_string());
+                return opened;
+            }
+        };
         let Some(me) = self.me.upgrade() else { return opened };
         let options = self.parts.options.get(name).cloned().unwrap_or_default();
         opened.preferences = Preferences::of(&setup.preferences);
@@ -330,6 +339,8 @@ impl Gateway {
         };
         opened.failed =
             self.parts.hub.reconfigure(name, me, place, setup.transports).err().map(|error| error.to_string());
+        // Only now the hub knows the instance: an alarm of its first `open` would be nobody's before.
+        self.parts.hub.apply(name, connections);
         opened
     }
 
@@ -355,6 +366,13 @@ impl Gateway {
 
     /// Stores what a call held and then executes it; nothing of it happens if it cannot be stored.
     pub async fn commit(&self, instance: &str, held: Held) -> Result<(), StoreError> {
+        let connections = self.keep(instance, held).await?;
+        self.parts.hub.apply(instance, connections);
+        Ok(())
+    }
+
+    /// The part of `commit` before anything is sent; returns what is to be sent.
+    async fn keep(&self, instance: &str, held: Held) -> Result<Vec<connection_effect::Effect>, StoreError> {
         let (mut connections, mut kept) = (Vec::new(), Vec::new());
         for effect in held.effects {
             match effect {
@@ -368,11 +386,8 @@ impl Gateway {
             let stored = self.store(instance, held.state, kept).await?;
             self.execute(stored);
         }
-        if !connections.is_empty() {
-            self.fill_frames(instance, &held.secrets, &mut connections);
-            self.parts.hub.apply(instance, connections);
-        }
-        Ok(())
+        self.fill_frames(instance, &held.secrets, &mut connections);
+        Ok(connections)
     }
 
     fn notice(&self, instance: &str, notice: Notice) {

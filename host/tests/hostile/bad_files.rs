@@ -2,7 +2,7 @@
 
 use openpista_host::plugin::registry::Broken;
 
-use super::bench::{Bench, guest};
+use super::bench::{self, Bench, guest};
 
 const NAME: &str = "tool-pure-with-a-name-that-is-found-among-the-bytes";
 const VERSION: &str = "1.0.0-with-a-version-that-is-found-among-the-bytes";
@@ -10,13 +10,7 @@ const SCHEMA: &str = r#"{"type":"object","properties":{"found-among-the-bytes":{
 
 /// The harmless guest with other bytes, as many, in place of some.
 fn lie(truth: &str, lie: &[u8]) -> Vec<u8> {
-    let mut bytes = guest("guest-pure");
-    let mut found = memchr::memmem::find_iter(&bytes, truth).collect::<Vec<_>>();
-    let at = found.pop().expect("the words are among the bytes");
-    assert_eq!(found, Vec::<usize>::new(), "they are there once");
-    assert_eq!(lie.len(), truth.len());
-    bytes.splice(at..at + lie.len(), lie.iter().copied());
-    bytes
+    bench::lie(&guest("guest-pure"), truth, lie)
 }
 
 /// Why this file is not used; the harmless one beside it is.

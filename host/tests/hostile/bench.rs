@@ -31,6 +31,35 @@ pub fn guest(name: &str) -> Vec<u8> {
     })
 }
 
+/// A guest with other bytes, as many, in place of some.
+pub fn lie(guest: &[u8], truth: &str, lie: &[u8]) -> Vec<u8> {
+    let mut bytes = guest.to_vec();
+    let mut found = memchr::memmem::find_iter(&bytes, truth).collect::<Vec<_>>();
+    let at = found.pop().expect("the words are among the bytes");
+    assert_eq!(found, Vec::<usize>::new(), "they are there once");
+    assert_eq!(lie.len(), truth.len());
+    bytes.splice(at..at + lie.len(), lie.iter().copied());
+    bytes
+}
+
+/// Asks again until there is an answer; for what no event tells of.
+pub async fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("it never happened")
+}
+
+/// Whether there is such a process.
+pub fn lives(pid: i32) -> bool {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_ok()
+}
+
 /// The host and its home.
 pub struct Bench {
     /// All parts.

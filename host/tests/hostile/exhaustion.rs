@@ -11,7 +11,7 @@ use openpista_host::runtime::{Budget, CallError, Runtime};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::bench::{Bench, attack_on};
+use super::bench::{Bench, attack_on, lives, until};
 
 fn violation(error: CallError) -> Violation {
     match error {
@@ -266,21 +266,4 @@ async fn cancelling_kills_the_process_that_a_tool_waits_for() {
     // The guest is told, has its two seconds, and says so.
     assert_eq!(answer, Ok("Error::Cancelled".into()));
     until(|| (!lives(pid)).then_some(())).await;
-}
-
-fn lives(pid: i32) -> bool {
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_ok()
-}
-
-/// Asks again until there is an answer; for what no event tells of.
-async fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
-    let asking = async {
-        loop {
-            if let Some(answer) = ask() {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(super::bench::PATIENCE, asking).await.expect("it never happened")
 }

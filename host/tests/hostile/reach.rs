@@ -17,18 +17,22 @@ use serde_json::json;
 
 use super::bench::{Bench, PATIENCE, attack_on};
 
-const SECRET: &str = "s3cret/with+signs&é";
+/// With what other spellings change.
+pub const SECRET: &str = "s3cret/with+signs&é";
 
 /// A server on this machine; counts what it is asked.
-struct Server {
-    port: u16,
+pub struct Server {
+    /// On 127.0.0.1.
+    pub port: u16,
     asked: Arc<AtomicUsize>,
 }
 
-type Answer = fn(&Request<hyper::body::Incoming>) -> Response<Full<Bytes>>;
+/// How it answers.
+pub type Answer = fn(&Request<hyper::body::Incoming>) -> Response<Full<Bytes>>;
 
 impl Server {
-    async fn start(answer: Answer) -> Self {
+    /// Until the test's runtime ends.
+    pub async fn start(answer: Answer) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let asked = Arc::new(AtomicUsize::new(0));
@@ -48,27 +52,30 @@ impl Server {
         Self { port, asked }
     }
 
-    fn url(&self, path: &str) -> String {
+    /// By the name `localhost`.
+    pub fn url(&self, path: &str) -> String {
         format!("http://localhost:{}{path}", self.port)
     }
 
-    fn asked(&self) -> usize {
+    /// So often.
+    pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 }
 
-fn plain(request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
+/// The path that was asked for.
+pub fn plain(request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
     Response::new(request.uri().path().to_string().into())
 }
 
 /// `/to?URL` leads to the URL.
-fn leading(request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
+pub fn leading(request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
     let to = request.uri().query().unwrap_or_default();
     Response::builder().status(302).header("location", to).body(Full::default()).unwrap()
 }
 
 /// Gives the secret back in every spelling, in a header and in the body.
-fn echoing(request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
+pub fn echoing(request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
     use base64::Engine as _;
     let given = request.headers().get("authorization").map(|value| value.as_bytes().to_vec()).unwrap_or_default();
     let arrived = given == format!("Bearer {SECRET}").as_bytes();
@@ -84,7 +91,8 @@ fn echoing(request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
         .unwrap()
 }
 
-fn grants(items: &[&str]) -> String {
+/// The hosts in the scope of `http`.
+pub fn grants(items: &[&str]) -> String {
     format!("grants = {{ http = {} }}", json!(items))
 }
 
@@ -110,11 +118,8 @@ impl Resolver for Inside {
     }
 }
 
-#[tokio::test]
-async fn a_granted_name_that_leads_to_this_machine_is_refused() {
-    let server = Server::start(plain).await;
-    let name = format!("public.test:{}", server.port);
-    let bench = Bench::hostile(&grants(&[&name])).await;
+/// The host, with every name on this machine.
+pub fn everything_is_here(bench: &Bench) -> Host {
     let shared = &bench.host().services;
     let services = Services {
         http: Arc::new(Egress::new(EgressOptions { resolver: Arc::new(Inside), ..EgressOptions::default() })),
@@ -124,7 +129,15 @@ async fn a_granted_name_that_leads_to_this_machine_is_refused() {
         connections: Arc::clone(&shared.connections),
         ledger: Arc::clone(&shared.ledger),
     };
-    let host = Host { runtime: Arc::clone(&bench.host().runtime), services: Arc::new(services) };
+    Host { runtime: Arc::clone(&bench.host().runtime), services: Arc::new(services) }
+}
+
+#[tokio::test]
+async fn a_granted_name_that_leads_to_this_machine_is_refused() {
+    let server = Server::start(plain).await;
+    let name = format!("public.test:{}", server.port);
+    let bench = Bench::hostile(&grants(&[&name])).await;
+    let host = everything_is_here(&bench);
     let arguments = json!({ "attack": "fetch", "url": format!("https://{name}/") });
     let told = attack_on(&host, &bench.instance(), arguments, PATIENCE).await.unwrap().unwrap();
     assert_eq!(
