@@ -121,3 +121,29 @@ async fn a_file_that_turns_bad_leaves_its_last_good_bytes_at_work() {
     assert_eq!(bench.app.registry.snapshot().broken, expected);
     bench.pure_works().await;
 }
+
+#[tokio::test]
+async fn last_good_bytes_serve_after_a_restart_too_unless_they_are_others_by_then() {
+    let bench = Bench::new(&[("pure.wasm", guest("guest-pure"))], "").await;
+    let digest = openpista_host::plugin::digest(&guest("guest-pure"));
+    let bench = bench.again(|home| std::fs::write(home.join("plugins/pure.wasm"), b"\0asm").unwrap()).await;
+    let broken = |serving| {
+        let reason = "it is cut off: only its first bytes are there".to_string();
+        [Broken { file: "pure.wasm".into(), reason, serving }]
+    };
+    assert_eq!(bench.app.registry.snapshot().broken, broken(Some(digest.clone())));
+    bench.pure_works().await;
+
+    let others = |home: &std::path::Path| {
+        std::fs::write(home.join(format!("cache/good/{digest}.wasm")), guest("guest-waiting")).unwrap();
+        for made in std::fs::read_dir(home.join("cache")).unwrap().flatten() {
+            if made.path().is_file() {
+                std::fs::remove_file(made.path()).unwrap();
+            }
+        }
+    };
+    let bench = bench.again(others).await;
+    let snapshot = bench.app.registry.snapshot();
+    assert_eq!(snapshot.broken, broken(None));
+    assert!(snapshot.plugins.is_empty());
+}

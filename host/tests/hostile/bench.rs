@@ -65,6 +65,7 @@ pub struct Bench {
     /// All parts.
     pub app: Arc<App>,
     home: TempDir,
+    config: String,
 }
 
 impl Bench {
@@ -76,24 +77,38 @@ impl Bench {
             std::fs::create_dir(&path).unwrap();
             path
         };
-        let (plugins, workspace) = (folder("plugins"), folder("workspace"));
+        let plugins = folder("plugins");
+        folder("workspace");
         for (name, bytes) in files {
             std::fs::write(plugins.join(name), bytes).unwrap();
         }
+        Self::on(home, config.to_string()).await
+    }
+
+    /// Ends it and starts it again on the same home, after `between` did something to that.
+    pub async fn again(self, between: impl FnOnce(&Path)) -> Self {
+        let Self { app, home, config } = self;
+        app.close().await;
+        drop(app);
+        between(home.path());
+        Self::on(home, config).await
+    }
+
+    async fn on(home: TempDir, config: String) -> Self {
         let sources = Sources {
             home: home.path().to_path_buf(),
             file: None,
             environment: BTreeMap::new(),
             overrides: BTreeMap::new(),
             user_folder: home.path().to_path_buf(),
-            started_in: workspace,
+            started_in: home.path().join("workspace"),
             at_terminal: false,
         };
         let text = format!("[plugins]\nstock = false\n{config}");
-        let config = Config::parse(&text, &home.path().join("config.toml"), &sources).unwrap();
-        let app = App::assemble(config, Err("no console".into()), CancellationToken::new()).await.unwrap();
+        let parsed = Config::parse(&text, &home.path().join("config.toml"), &sources).unwrap();
+        let app = App::assemble(parsed, Err("no console".into()), CancellationToken::new()).await.unwrap();
         app.tools.refresh(None).await;
-        Self { app, home }
+        Self { app, home, config }
     }
 
     /// The hostile guest and the harmless one; `config` follows `[tools.hostile]`.

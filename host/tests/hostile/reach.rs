@@ -11,14 +11,14 @@ use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use openpista_host::capability::Services;
-use openpista_host::capability::http::{Egress, EgressOptions, Resolver};
+use openpista_host::capability::http::{Egress, EgressOptions, Reach, Resolver};
 use openpista_host::plugin::instance::Host;
 use serde_json::json;
 
 use super::bench::{Bench, PATIENCE, attack_on};
 
 /// With what other spellings change.
-pub const SECRET: &str = "s3cret/with+signs&é";
+pub const SECRET: &str = "s3cret/with signs&é";
 
 /// A server on this machine; counts what it is asked.
 pub struct Server {
@@ -98,7 +98,13 @@ pub fn grants(items: &[&str]) -> String {
 
 #[tokio::test]
 async fn addresses_inside_are_refused_even_where_they_are_granted() {
-    let bench = Bench::hostile(&grants(&["169.254.169.254", "lan:169.254.169.254"])).await;
+    let server = Server::start(plain).await;
+    // To this machine it is another name of this machine.
+    let nowhere = format!("0.0.0.0:{}", server.port);
+    let bench = Bench::hostile(&grants(&[&nowhere, "169.254.169.254", "lan:169.254.169.254"])).await;
+    let told = bench.told(json!({ "attack": "fetch", "url": format!("http://{nowhere}/") })).await;
+    assert!(told.starts_with(&format!("Error::AccessDenied(\"{nowhere} leads to 0.0.0.0, ")), "{told}");
+    assert_eq!(server.asked(), 0);
     let told = bench.told(json!({ "attack": "fetch", "url": "http://169.254.169.254/latest/meta-data" })).await;
     assert_eq!(
         told,
@@ -106,6 +112,16 @@ async fn addresses_inside_are_refused_even_where_they_are_granted() {
          with credentials; no grant allows that\")"
     );
     bench.pure_works().await;
+}
+
+#[test]
+fn no_grant_reaches_where_clouds_keep_their_credentials() {
+    for address in ["169.254.169.254", "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "::ffff:169.254.169.254"] {
+        let address: IpAddr = address.parse().unwrap();
+        for reach in [Reach::Public, Reach::Loopback, Reach::Lan] {
+            assert!(!reach.admits(address), "{address} within {reach:?}");
+        }
+    }
 }
 
 /// Every name is this machine.
@@ -155,10 +171,10 @@ async fn a_redirect_is_checked_like_the_first_address() {
     let (server, other) = (Server::start(leading).await, Server::start(plain).await);
     let bench = Bench::hostile(&grants(&[&format!("localhost:{}", server.port)])).await;
     for (to, refused) in [
-        ("http://169.254.169.254/latest/meta-data".to_string(), "169.254.169.254".to_string()),
         (other.url("/"), format!("localhost:{}", other.port)),
         (format!("http://127.0.0.1:{}/", other.port), format!("127.0.0.1:{}", other.port)),
         (format!("http://2130706433:{}/", other.port), format!("127.0.0.1:{}", other.port)),
+        ("http://169.254.169.254/latest/meta-data".to_string(), "169.254.169.254".to_string()),
     ] {
         let told = bench.told(json!({ "attack": "fetch", "url": server.url(&format!("/to?{to}")) })).await;
         let words = format!("Error::AccessDenied(\"hostile may not use http for {refused}; to allow it: ");
@@ -218,5 +234,5 @@ async fn answers_without_end_are_refused_at_the_limit_of_resources() {
     let config = format!("{}\n[limits]\nresources = 16", grants(&[&format!("localhost:{}", server.port)]));
     let bench = Bench::hostile(&config).await;
     let told = bench.beside_pure(json!({ "attack": "exchanges", "url": server.url("/") })).await.unwrap().unwrap();
-    assert_eq!(told, "Error::TooLarge(\"too many answers held in one call\")");
+    assert_eq!(told, "16: Error::TooLarge(\"too many answers held in one call\")");
 }

@@ -47,13 +47,13 @@ fn spec(script: &str) -> Spec {
     }
 }
 
-/// Processes without end, all held: the first refusal in words.
+/// Processes without end, all held: how many there were, and the first refusal in words.
 pub fn processes() -> String {
     let mut held = Vec::new();
     loop {
         match shell::run(&spec("exec sleep 300")) {
             Ok(process) => held.push(process),
-            Err(error) => return format!("{error:?}"),
+            Err(error) => return format!("{}: {error:?}", held.len()),
         }
     }
 }
@@ -62,13 +62,13 @@ fn request(url: &str, headers: Vec<(String, String)>) -> Request {
     Request { method: "GET".into(), url: url.into(), headers, body: Vec::new() }
 }
 
-/// Answers without end, all held: the first refusal in words.
+/// Answers without end, all held: how many there were, and the first refusal in words.
 pub fn exchanges(url: &str) -> String {
     let mut held = Vec::new();
     loop {
         match client::send(&request(url, Vec::new()), None) {
             Ok(answer) => held.push(answer),
-            Err(error) => return format!("{error:?}"),
+            Err(error) => return format!("{}: {error:?}", held.len()),
         }
     }
 }

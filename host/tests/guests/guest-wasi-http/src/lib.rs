@@ -22,7 +22,7 @@ mod guest {
 
     use crate::fetch::fetch;
 
-    /// Tests write `none` over `http`, so that it imports what it does not ask for, and `pure` or `ask!` over the end.
+    /// Tests write other ends over both: then it imports what it does not ask for, or asks while it describes itself.
     const ASKS_FOR: &str = "the-manifest-asks-for-http";
     const DESCRIBES: &str = "and-while-it-describes-itself-it-is-pure";
 
