@@ -104,6 +104,22 @@ async fn what_is_optional_and_not_granted_is_denied_with_the_command_that_allows
 }
 
 #[tokio::test]
+async fn a_program_that_is_not_in_the_scope_does_not_run() {
+    let bench = Bench::hostile("grants = { shell = [\"echo\"] }").await;
+    let run = |program, argument| bench.told(json!({ "attack": "program", "program": program, "argument": argument }));
+    assert_eq!(run("echo", "it ran").await, "it ran\n");
+    let mark = bench.path("mark");
+    assert_eq!(
+        run("touch", mark.to_str().unwrap()).await,
+        "Error::AccessDenied(\"hostile may not use shell for touch; to allow it: openpista-host plugin allow hostile \
+         shell=touch\")"
+    );
+    assert!(!mark.exists());
+    let script = bench.told(json!({ "attack": "script", "script": "echo it ran" })).await;
+    assert!(script.starts_with("Error::AccessDenied(\"hostile may not use shell for *; "), "{script}");
+}
+
+#[tokio::test]
 async fn broken_tools_are_left_out_and_lists_over_the_limit_whole() {
     let files = [("hostile.wasm", guest("guest-hostile")), ("pure.wasm", guest("guest-pure"))];
     let instance =
