@@ -21,7 +21,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::capability::secrets::Known;
-use crate::capability::{self, Effect, Held, control as control_effect, gateway as gateway_effect};
+use crate::capability::{
+    self, Effect, Held, connection as connection_effect, control as control_effect, gateway as gateway_effect,
+};
 use crate::failpoint::failpoint;
 use crate::grant::{Grants, denial};
 use crate::live::Live;
@@ -95,6 +97,7 @@ pub struct Gateway {
 struct Opened {
     digest: String,
     settings: Arc<str>,
+    grants: Arc<Grants>,
     preferences: Preferences,
     /// It has buttons, or its own words, for approvals.
     asks: bool,
@@ -291,7 +294,9 @@ impl Gateway {
         for name in wanted {
             let Some(channel) = self.channel(&name) else { continue };
             let known = self.opened(&name);
-            let same = known.digest == channel.instance.plugin.digest && known.settings == channel.instance.settings;
+            let same = known.digest == channel.instance.plugin.digest
+                && known.settings == channel.instance.settings
+                && known.grants == channel.instance.grants;
             if same && known.failed.is_none() {
                 continue;
             }
@@ -308,32 +313,33 @@ impl Gateway {
         let mut opened = Opened {
             digest: channel.instance.plugin.digest.clone(),
             settings: Arc::clone(&channel.instance.settings),
+            grants: Arc::clone(&channel.instance.grants),
             ..Opened::default()
         };
-        let (mut setup, secrets) = match channel.open().await {
-            Ok((setup, held)) => {
-                let secrets = held.secrets.clone();
-                match self.commit(name, held).await {
-                    Ok(()) => (setup, secrets),
-                    Err(error) => {
-                        opened.failed = Some(error.to_string());
-                        return opened;
-                    }
-                }
-            }
+        let (mut setup, mut held) = match channel.open().await {
+            Ok(answer) => answer,
             Err(failure) => {
                 opened.failed = Some(driver::in_words(&failure));
                 return opened;
             }
         };
         if let Some(item) = setup.transports.iter().find_map(|one| beyond(&channel.instance.grants, &one.kind)) {
+            // What the call held is dropped, and what was opened under more grants ends.
+            self.parts.hub.close_instance(name).await;
             opened.failed = Some(denial(name, "connection", &item));
             return opened;
         }
-        if let Err(why) = self.prepare_transports(name, &secrets, &mut setup.transports) {
+        if let Err(why) = self.prepare_transports(name, &held.secrets, &mut setup.transports) {
             opened.failed = Some(why);
             return opened;
         }
+        let connections = match self.keep(name, &mut held).await {
+            Ok(connections) => connections,
+            Err(error) => {
+                opened.failed = Some(error.to_string());
+                return opened;
+            }
+        };
         let Some(me) = self.me.upgrade() else { return opened };
         let options = self.parts.options.get(name).cloned().unwrap_or_default();
         opened.preferences = Preferences::of(&setup.preferences);
@@ -349,6 +355,8 @@ impl Gateway {
         };
         opened.failed =
             self.parts.hub.reconfigure(name, me, place, setup.transports).err().map(|error| error.to_string());
+        // Only now the hub knows the instance: an alarm of its first `open` would be nobody's before.
+        self.parts.hub.apply(name, connections);
         opened
     }
 
@@ -373,9 +381,22 @@ impl Gateway {
     }
 
     /// Stores what a call held and then executes it; nothing of it happens if it cannot be stored.
-    pub async fn commit(&self, instance: &str, held: Held) -> Result<(), StoreError> {
+    pub async fn commit(&self, instance: &str, mut held: Held) -> Result<(), StoreError> {
+        let connections = self.keep(instance, &mut held).await?;
+        if !connections.is_empty() {
+            failpoint("connection.before-send");
+            self.parts.hub.apply(instance, connections);
+            failpoint("connection.after-send");
+        }
+        // Connections that the call tagged get what came for their tags meanwhile.
+        drop(held);
+        Ok(())
+    }
+
+    /// The part of `commit` before anything is sent; returns what is to be sent.
+    async fn keep(&self, instance: &str, held: &mut Held) -> Result<Vec<connection_effect::Effect>, StoreError> {
         let (mut connections, mut notices, mut kept) = (Vec::new(), Vec::new(), Vec::new());
-        for effect in held.effects {
+        for effect in std::mem::take(&mut held.effects) {
             match effect {
                 Effect::Connection(effect) => connections.push(effect),
                 Effect::Gateway(gateway_effect::Effect::Notice(notice)) => notices.push(notice),
@@ -384,20 +405,14 @@ impl Gateway {
         }
         // A call that only sends commits nothing.
         if !kept.is_empty() || !held.state.is_empty() {
-            let stored = self.store(instance, held.state, kept).await?;
+            let stored = self.store(instance, std::mem::take(&mut held.state), kept).await?;
             self.execute(stored);
         }
         for notice in notices {
             self.notice(instance, notice);
         }
-        if !connections.is_empty() {
-            self.fill_frames(instance, &held.secrets, &mut connections);
-            failpoint("connection.before-send");
-            self.parts.hub.apply(instance, connections);
-            failpoint("connection.after-send");
-        }
-        drop(held.joining);
-        Ok(())
+        self.fill_frames(instance, &held.secrets, &mut connections);
+        Ok(connections)
     }
 
     fn notice(&self, instance: &str, notice: Notice) {

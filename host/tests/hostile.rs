@@ -12,9 +12,13 @@
 mod bad_files;
 #[path = "hostile/bench.rs"]
 mod bench;
+#[path = "hostile/channel.rs"]
+mod channel;
 #[path = "hostile/exhaustion.rs"]
 mod exhaustion;
 #[path = "hostile/grants.rs"]
 mod grants;
 #[path = "hostile/reach.rs"]
 mod reach;
+#[path = "hostile/wasi_http.rs"]
+mod wasi_http;

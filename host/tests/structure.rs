@@ -1,5 +1,5 @@
 //! What `ARCHITECTURE.md` says of the code, held against the code: who imports whom, no vendor's name in the host, files
-//! of a readable length, and commands in the documentation that exist.
+//! of a readable length, and commands in the documentation that exist; and that `mutants.toml` fits the code.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what tests share may fail loudly, too")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -222,6 +222,33 @@ fn the_layers_in_the_architecture_are_those_of_the_test() {
     let table: Vec<(Vec<String>, Vec<String>)> =
         LAYERS.iter().map(|(module, layer)| (strings(&[*module]), strings(layer))).collect();
     assert_eq!(rows, table);
+}
+
+#[test]
+fn each_mechanism_that_mutants_switch_off_is_where_they_say_and_has_its_test() {
+    let repository = repository();
+    let list: toml::Table = read(&repository.join("host/tests/mutants.toml")).parse().unwrap();
+    let (mut names, mut wrong) = (BTreeSet::new(), Vec::new());
+    for mutant in list["mutant"].as_array().unwrap() {
+        let word =
+            |key: &str| mutant.get(key).and_then(toml::Value::as_str).unwrap_or_else(|| panic!("{key}: {mutant}"));
+        let name = word("name");
+        assert!(!word("off").is_empty());
+        if !names.insert(name) {
+            wrong.push(format!("{name}: there are two of that name"));
+        }
+        let found = read(&repository.join(word("file"))).matches(word("find")).count();
+        if found != 1 || word("find") == word("replace") {
+            wrong.push(format!("{name}: `find` stands {found} times in {}", word("file")));
+        }
+        let (module, test) = word("test").rsplit_once("::").unwrap_or(("", word("test")));
+        let file = ["host/tests", word("target"), module].join("/");
+        let code = read(&repository.join(format!("{}.rs", file.trim_end_matches('/'))));
+        if code.matches(&format!("fn {test}()")).count() != 1 {
+            wrong.push(format!("{name}: there is no test {}", word("test")));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
 }
 
 #[test]

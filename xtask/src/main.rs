@@ -1,7 +1,8 @@
 //! Builds, runs and tests openpista-host: `cargo xtask COMMAND`.
 //!
 //! `step` says what happens and how long it took, `workspace` knows where things are, and one module per command does
-//! the work: `setup` installs, `guests` builds the components, `flatten` writes the contract as one file, `test` checks.
+//! the work: `setup` installs, `guests` builds the components, `flatten` writes the contract as one file, `test` checks,
+//! `mutants` checks the tests.
 #![expect(clippy::print_stdout, reason = "a build tool talks on standard output")]
 
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use workspace::Workspace;
 
 mod flatten;
 mod guests;
+mod mutants;
 mod setup;
 mod skips;
 mod step;
@@ -38,6 +40,8 @@ Building
 Checking
     check             the quick checks: format, contract, clippy
     soak              the long tests: crashes and load, many times over
+    soak mutants      switches off each mechanism of host/tests/mutants.toml in a copy; its test has to fail
+                      (`soak mutants NAME…`: only those)
 
 The checks of `test`
 ";
@@ -92,6 +96,9 @@ fn run(mut arguments: Vec<String>) -> Result<bool> {
         "check" => {
             none_left("check", &arguments)?;
             test::checks(&workspace, &test::QUICK.map(str::to_string), &mut report)?;
+        }
+        "soak" if arguments.first().is_some_and(|what| what == "mutants") => {
+            return mutants::run(&workspace, arguments.get(1..).unwrap_or_default(), report);
         }
         "soak" => {
             none_left("soak", &arguments)?;

@@ -3,9 +3,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -120,6 +121,17 @@ fn bold(text: &str) -> String {
     }
 }
 
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// With the exit code 0.
+    Well,
+    /// With another, or by a signal.
+    Badly,
+    /// It was still running and was killed.
+    Late,
+}
+
 /// A command that is shown before it runs.
 pub struct Run {
     command: Command,
@@ -184,21 +196,23 @@ impl Run {
     }
 
     /// Runs the command without output, for at most `limit`. False if it failed or was still running then.
-    #[expect(clippy::disallowed_methods, reason = "a child process can only be polled, and nothing else runs here")]
     pub fn succeeds_within(mut self, limit: Duration) -> Result<bool> {
         say(&format!("  $ {}", self.line()));
         let quiet = self.command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = quiet.spawn().with_context(|| self.cannot_start())?;
-        let started = Instant::now();
-        while started.elapsed() < limit {
-            if let Some(status) = child.try_wait()? {
-                return Ok(status.success());
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        child.kill()?;
-        child.wait()?;
-        Ok(false)
+        Ok(status_within(&mut child, limit)?.is_some_and(|status| status.success()))
+    }
+
+    /// Runs the command without showing it, for at most `limit`; what it writes goes into the file `log`.
+    pub fn ends_within(mut self, limit: Duration, log: &Path) -> Result<Ended> {
+        let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        self.command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let mut child = self.command.spawn().with_context(|| self.cannot_start())?;
+        Ok(match status_within(&mut child, limit)? {
+            Some(status) if status.success() => Ended::Well,
+            Some(_) => Ended::Badly,
+            None => Ended::Late,
+        })
     }
 
     /// Becomes the command. Returns only if it cannot be started.
@@ -219,6 +233,21 @@ impl Run {
     fn cannot_start(&self) -> String {
         format!("cannot start `{}`", self.command.get_program().to_string_lossy())
     }
+}
+
+/// How a child ended; none if it had to be killed after `limit`.
+#[expect(clippy::disallowed_methods, reason = "a child process can only be polled, and nothing else runs here")]
+fn status_within(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
+    let started = Instant::now();
+    while started.elapsed() < limit {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
 }
 
 fn quoted(word: &OsStr) -> String {

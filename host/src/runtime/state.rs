@@ -12,8 +12,10 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::limits::{Limits, Meter};
+use crate::capability::http::WasiEgress;
 use crate::capability::secrets::Filter;
 use crate::capability::{Call, View};
 
@@ -34,6 +36,9 @@ pub struct HostState {
     pub(super) guest: Guest,
     /// The call that is served.
     pub call: Call,
+    http: WasiHttpCtx,
+    /// Made when the guest first uses `wasi:http`.
+    egress: Option<WasiEgress>,
 }
 
 /// A store's data, as the runtime needs it.
@@ -60,7 +65,7 @@ impl HostState {
     pub fn new(call: Call, limits: Limits) -> Self {
         let output = |stream| GuestOutput::new(&call, stream);
         let wasi = WasiCtx::builder().stdout(output("stdout")).stderr(output("stderr")).build();
-        Self { guest: Guest::with(wasi, limits), call }
+        Self { guest: Guest::with(wasi, limits), call, http: WasiHttpCtx::new(), egress: None }
     }
 
     /// What host functions work on.
@@ -95,6 +100,13 @@ impl WasiView for Guest {
 impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         self.guest.ctx()
+    }
+}
+
+impl WasiHttpView for HostState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let hooks = self.egress.get_or_insert_with(|| WasiEgress::of(&self.call));
+        WasiHttpCtxView { hooks, table: &mut self.guest.table, ctx: &mut self.http }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use openpista_host::plugin::registry::Broken;
 
-use super::bench::{Bench, guest};
+use super::bench::{self, Bench, guest};
 
 const NAME: &str = "tool-pure-with-a-name-that-is-found-among-the-bytes";
 const VERSION: &str = "1.0.0-with-a-version-that-is-found-among-the-bytes";
@@ -10,13 +10,7 @@ const SCHEMA: &str = r#"{"type":"object","properties":{"found-among-the-bytes":{
 
 /// The harmless guest with other bytes, as many, in place of some.
 fn lie(truth: &str, lie: &[u8]) -> Vec<u8> {
-    let mut bytes = guest("guest-pure");
-    let mut found = memchr::memmem::find_iter(&bytes, truth).collect::<Vec<_>>();
-    let at = found.pop().expect("the words are among the bytes");
-    assert_eq!(found, Vec::<usize>::new(), "they are there once");
-    assert_eq!(lie.len(), truth.len());
-    bytes.splice(at..at + lie.len(), lie.iter().copied());
-    bytes
+    bench::lie(&guest("guest-pure"), truth, lie)
 }
 
 /// Why this file is not used; the harmless one beside it is.
@@ -126,4 +120,30 @@ async fn a_file_that_turns_bad_leaves_its_last_good_bytes_at_work() {
     let expected = [Broken { file: "pure.wasm".into(), reason, serving: Some(digest) }];
     assert_eq!(bench.app.registry.snapshot().broken, expected);
     bench.pure_works().await;
+}
+
+#[tokio::test]
+async fn last_good_bytes_serve_after_a_restart_too_unless_they_are_others_by_then() {
+    let bench = Bench::new(&[("pure.wasm", guest("guest-pure"))], "").await;
+    let digest = openpista_host::plugin::digest(&guest("guest-pure"));
+    let bench = bench.again(|home| std::fs::write(home.join("plugins/pure.wasm"), b"\0asm").unwrap()).await;
+    let broken = |serving| {
+        let reason = "it is cut off: only its first bytes are there".to_string();
+        [Broken { file: "pure.wasm".into(), reason, serving }]
+    };
+    assert_eq!(bench.app.registry.snapshot().broken, broken(Some(digest.clone())));
+    bench.pure_works().await;
+
+    let others = |home: &std::path::Path| {
+        std::fs::write(home.join(format!("cache/good/{digest}.wasm")), guest("guest-waiting")).unwrap();
+        for made in std::fs::read_dir(home.join("cache")).unwrap().flatten() {
+            if made.path().is_file() {
+                std::fs::remove_file(made.path()).unwrap();
+            }
+        }
+    };
+    let bench = bench.again(others).await;
+    let snapshot = bench.app.registry.snapshot();
+    assert_eq!(snapshot.broken, broken(None));
+    assert!(snapshot.plugins.is_empty());
 }

@@ -31,11 +31,41 @@ pub fn guest(name: &str) -> Vec<u8> {
     })
 }
 
+/// A guest with other bytes, as many, in place of some.
+pub fn lie(guest: &[u8], truth: &str, lie: &[u8]) -> Vec<u8> {
+    let mut bytes = guest.to_vec();
+    let mut found = memchr::memmem::find_iter(&bytes, truth).collect::<Vec<_>>();
+    let at = found.pop().expect("the words are among the bytes");
+    assert_eq!(found, Vec::<usize>::new(), "they are there once");
+    assert_eq!(lie.len(), truth.len());
+    bytes.splice(at..at + lie.len(), lie.iter().copied());
+    bytes
+}
+
+/// Asks again until there is an answer; for what no event tells of.
+pub async fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("it never happened")
+}
+
+/// Whether there is such a process.
+pub fn lives(pid: i32) -> bool {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_ok()
+}
+
 /// The host and its home.
 pub struct Bench {
     /// All parts.
     pub app: Arc<App>,
     home: TempDir,
+    config: String,
 }
 
 impl Bench {
@@ -47,25 +77,39 @@ impl Bench {
             std::fs::create_dir(&path).unwrap();
             path
         };
-        let (plugins, workspace) = (folder("plugins"), folder("workspace"));
+        let plugins = folder("plugins");
+        folder("workspace");
         for (name, bytes) in files {
             std::fs::write(plugins.join(name), bytes).unwrap();
         }
+        Self::on(home, config.to_string()).await
+    }
+
+    /// Ends it and starts it again on the same home, after `between` did something to that.
+    pub async fn again(self, between: impl FnOnce(&Path)) -> Self {
+        let Self { app, home, config } = self;
+        app.close().await;
+        drop(app);
+        between(home.path());
+        Self::on(home, config).await
+    }
+
+    async fn on(home: TempDir, config: String) -> Self {
         let sources = Sources {
             home: home.path().to_path_buf(),
             file: None,
             environment: BTreeMap::new(),
             overrides: BTreeMap::new(),
             user_folder: home.path().to_path_buf(),
-            started_in: workspace,
+            started_in: home.path().join("workspace"),
             at_terminal: false,
         };
         let text = format!("[plugins]\nstock = false\n{config}");
-        let config = Config::parse(&text, &home.path().join("config.toml"), &sources).unwrap();
+        let parsed = Config::parse(&text, &home.path().join("config.toml"), &sources).unwrap();
         let app =
-            App::assemble(config, Err("no console".into()), Arc::default(), CancellationToken::new()).await.unwrap();
+            App::assemble(parsed, Err("no console".into()), Arc::default(), CancellationToken::new()).await.unwrap();
         app.tools.refresh(None).await;
-        Self { app, home }
+        Self { app, home, config }
     }
 
     /// The hostile guest and the harmless one; `config` follows `[tools.hostile]`.

@@ -11,7 +11,7 @@ use openpista_host::runtime::{Budget, CallError, Runtime};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::bench::{Bench, attack_on};
+use super::bench::{Bench, attack_on, lives, until};
 
 fn violation(error: CallError) -> Violation {
     match error {
@@ -38,6 +38,13 @@ async fn an_endless_loop_runs_into_its_running_time_and_leaves_the_only_thread_t
     let bench = Bench::hostile("limits = { running = \"200ms\" }").await;
     let stopped = bench.beside_pure(json!({ "attack": "spin" })).await.unwrap_err();
     assert_eq!(violation(stopped), Violation::Running(200));
+
+    let bench = Bench::hostile("limits = { running = \"20s\" }").await;
+    tokio::select! {
+        biased;
+        ended = bench.attack(json!({ "attack": "spin" })) => panic!("it kept the thread until it was stopped: {ended:?}"),
+        () = bench.pure_works() => (),
+    }
 }
 
 #[tokio::test]
@@ -245,7 +252,41 @@ async fn processes_without_end_are_refused_at_the_limit_of_resources() {
     let config = "grants = { shell = [\"*\"] }\n[limits]\nresources = 16";
     let bench = Bench::hostile(config).await;
     let told = bench.beside_pure(json!({ "attack": "processes" })).await.unwrap().unwrap();
-    assert_eq!(told, "Error::TooLarge(\"too many processes in one call\")");
+    assert_eq!(told, "16: Error::TooLarge(\"too many processes in one call\")");
+}
+
+/// What a script leaves behind hides as well as it can: one has nothing of the environment, one is its own session.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn cancelling_kills_what_left_the_environment_or_the_group() {
+    let bench = Bench::hostile("grants = { shell = [\"*\"] }").await;
+    let marker = bench.path("pids");
+    let script = format!(
+        "env -i \"$(command -v sleep)\" 300 & one=$!; setsid sleep 300 & echo $one $! > '{0}.part'; \
+         mv '{0}.part' '{0}'; exec sleep 300",
+        marker.display()
+    );
+    // The name, and whether it is more than a dead process that nobody asked after.
+    let stands = |pid: i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (name, state) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        (!state.starts_with('Z')).then(|| name.to_string())
+    };
+    let cancel = CancellationToken::new();
+    let watch = async {
+        let pids = until(|| {
+            let pids = std::fs::read_to_string(&marker).ok()?;
+            Some(pids.split_whitespace().map(|pid| pid.parse::<i32>().unwrap()).collect::<Vec<_>>())
+        })
+        .await;
+        until(|| pids.iter().all(|pid| stands(*pid).as_deref() == Some("sleep")).then_some(())).await;
+        cancel.cancel();
+        pids
+    };
+    let arguments = json!({ "attack": "script", "script": script });
+    let (_, pids) = tokio::join!(bench.call("attack", arguments, cancel.clone()), watch);
+    assert_eq!(pids.len(), 2);
+    until(|| pids.iter().all(|pid| stands(*pid).is_none()).then_some(())).await;
 }
 
 #[tokio::test]
@@ -266,21 +307,4 @@ async fn cancelling_kills_the_process_that_a_tool_waits_for() {
     // The guest is told, has its two seconds, and says so.
     assert_eq!(answer, Ok("Error::Cancelled".into()));
     until(|| (!lives(pid)).then_some(())).await;
-}
-
-fn lives(pid: i32) -> bool {
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_ok()
-}
-
-/// Asks again until there is an answer; for what no event tells of.
-async fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
-    let asking = async {
-        loop {
-            if let Some(answer) = ask() {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(super::bench::PATIENCE, asking).await.expect("it never happened")
 }

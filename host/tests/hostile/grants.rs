@@ -5,7 +5,11 @@ use std::sync::Arc;
 use openpista_host::admin::{Link, Request};
 use openpista_host::agent::ports::{ToolError, Toolbox as _};
 use openpista_host::app::Admin;
+use openpista_host::capability::secrets::InstanceSecrets;
+use openpista_host::grant::Grants;
+use openpista_host::plugin::instance::Instance;
 use openpista_host::plugin::registry::RoleKind;
+use openpista_host::runtime::limits::Limits;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +70,22 @@ async fn a_plugin_that_waits_says_what_for_and_works_after_it_is_allowed_until_i
 }
 
 #[tokio::test]
+async fn a_capability_that_is_not_granted_does_not_exist_for_a_component() {
+    let files = [("waiting.wasm", guest("guest-waiting")), ("wasi.wasm", guest("guest-wasi-http"))];
+    let bench = Bench::new(&files, "").await;
+    let snapshot = bench.app.registry.snapshot();
+    for (name, import) in [("tool-waiting", "openpista:shell/shell@"), ("tool-wasi-http", "wasi:http/")] {
+        let plugin = Arc::clone(&snapshot.plugins[name]);
+        let secrets = Arc::new(InstanceSecrets::new("bare", []).unwrap());
+        // What all have, and the secrets that one of them imports.
+        let grants = Grants::new([("secrets".to_string(), Vec::new())]);
+        let bare = Instance::new("bare".into(), plugin, grants, "{}".into(), secrets, Limits::default());
+        let error = bare.loaded(&bench.host().runtime).await.err().expect("it is not linked").to_string();
+        assert!(error.starts_with(&format!("{name} cannot be linked: ")) && error.contains(import), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_optional_and_not_granted_is_denied_with_the_command_that_allows_it() {
     let bench = Bench::hostile("").await;
     let shell = bench.told(json!({ "attack": "script", "script": "id" })).await;
@@ -81,6 +101,22 @@ async fn what_is_optional_and_not_granted_is_denied_with_the_command_that_allows
          hostile http=example.org\")"
     );
     bench.pure_works().await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_in_the_scope_does_not_run() {
+    let bench = Bench::hostile("grants = { shell = [\"echo\"] }").await;
+    let run = |program, argument| bench.told(json!({ "attack": "program", "program": program, "argument": argument }));
+    assert_eq!(run("echo", "it ran").await, "it ran\n");
+    let mark = bench.path("mark");
+    assert_eq!(
+        run("touch", mark.to_str().unwrap()).await,
+        "Error::AccessDenied(\"hostile may not use shell for touch; to allow it: openpista-host plugin allow hostile \
+         shell=touch\")"
+    );
+    assert!(!mark.exists());
+    let script = bench.told(json!({ "attack": "script", "script": "echo it ran" })).await;
+    assert!(script.starts_with("Error::AccessDenied(\"hostile may not use shell for *; "), "{script}");
 }
 
 #[tokio::test]

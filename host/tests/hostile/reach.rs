@@ -11,24 +11,28 @@ use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use openpista_host::capability::Services;
-use openpista_host::capability::http::{Egress, EgressOptions, Resolver};
+use openpista_host::capability::http::{Egress, EgressOptions, Reach, Resolver};
 use openpista_host::plugin::instance::Host;
 use serde_json::json;
 
 use super::bench::{Bench, PATIENCE, attack_on};
 
-const SECRET: &str = "s3cret/with+signs&é";
+/// With what other spellings change.
+pub const SECRET: &str = "s3cret/with signs&é";
 
 /// A server on this machine; counts what it is asked.
-struct Server {
-    port: u16,
+pub struct Server {
+    /// On 127.0.0.1.
+    pub port: u16,
     asked: Arc<AtomicUsize>,
 }
 
-type Answer = fn(&Request<hyper::body::Incoming>) -> Response<Full<Bytes>>;
+/// How it answers.
+pub type Answer = fn(&Request<hyper::body::Incoming>) -> Response<Full<Bytes>>;
 
 impl Server {
-    async fn start(answer: Answer) -> Self {
+    /// Until the test's runtime ends.
+    pub async fn start(answer: Answer) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let asked = Arc::new(AtomicUsize::new(0));
@@ -48,27 +52,30 @@ impl Server {
         Self { port, asked }
     }
 
-    fn url(&self, path: &str) -> String {
+    /// By the name `localhost`.
+    pub fn url(&self, path: &str) -> String {
         format!("http://localhost:{}{path}", self.port)
     }
 
-    fn asked(&self) -> usize {
+    /// So often.
+    pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 }
 
-fn plain(request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
+/// The path that was asked for.
+pub fn plain(request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
     Response::new(request.uri().path().to_string().into())
 }
 
 /// `/to?URL` leads to the URL.
-fn leading(request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
+pub fn leading(request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
     let to = request.uri().query().unwrap_or_default();
     Response::builder().status(302).header("location", to).body(Full::default()).unwrap()
 }
 
 /// Gives the secret back in every spelling, in a header and in the body.
-fn echoing(request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
+pub fn echoing(request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
     use base64::Engine as _;
     let given = request.headers().get("authorization").map(|value| value.as_bytes().to_vec()).unwrap_or_default();
     let arrived = given == format!("Bearer {SECRET}").as_bytes();
@@ -84,13 +91,20 @@ fn echoing(request: &Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
         .unwrap()
 }
 
-fn grants(items: &[&str]) -> String {
+/// The hosts in the scope of `http`.
+pub fn grants(items: &[&str]) -> String {
     format!("grants = {{ http = {} }}", json!(items))
 }
 
 #[tokio::test]
 async fn addresses_inside_are_refused_even_where_they_are_granted() {
-    let bench = Bench::hostile(&grants(&["169.254.169.254", "lan:169.254.169.254"])).await;
+    let server = Server::start(plain).await;
+    // To this machine it is another name of this machine.
+    let nowhere = format!("0.0.0.0:{}", server.port);
+    let bench = Bench::hostile(&grants(&[&nowhere, "169.254.169.254", "lan:169.254.169.254"])).await;
+    let told = bench.told(json!({ "attack": "fetch", "url": format!("http://{nowhere}/") })).await;
+    assert!(told.starts_with(&format!("Error::AccessDenied(\"{nowhere} leads to 0.0.0.0, ")), "{told}");
+    assert_eq!(server.asked(), 0);
     let told = bench.told(json!({ "attack": "fetch", "url": "http://169.254.169.254/latest/meta-data" })).await;
     assert_eq!(
         told,
@@ -98,6 +112,16 @@ async fn addresses_inside_are_refused_even_where_they_are_granted() {
          with credentials; no grant allows that\")"
     );
     bench.pure_works().await;
+}
+
+#[test]
+fn no_grant_reaches_where_clouds_keep_their_credentials() {
+    for address in ["169.254.169.254", "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "::ffff:169.254.169.254"] {
+        let address: IpAddr = address.parse().unwrap();
+        for reach in [Reach::Public, Reach::Loopback, Reach::Lan] {
+            assert!(!reach.admits(address), "{address} within {reach:?}");
+        }
+    }
 }
 
 /// Every name is this machine.
@@ -110,11 +134,8 @@ impl Resolver for Inside {
     }
 }
 
-#[tokio::test]
-async fn a_granted_name_that_leads_to_this_machine_is_refused() {
-    let server = Server::start(plain).await;
-    let name = format!("public.test:{}", server.port);
-    let bench = Bench::hostile(&grants(&[&name])).await;
+/// The host, with every name on this machine.
+pub fn everything_is_here(bench: &Bench) -> Host {
     let shared = &bench.host().services;
     let services = Services {
         http: Arc::new(Egress::new(EgressOptions { resolver: Arc::new(Inside), ..EgressOptions::default() })),
@@ -125,7 +146,15 @@ async fn a_granted_name_that_leads_to_this_machine_is_refused() {
         ledger: Arc::clone(&shared.ledger),
         known: Arc::clone(&shared.known),
     };
-    let host = Host { runtime: Arc::clone(&bench.host().runtime), services: Arc::new(services) };
+    Host { runtime: Arc::clone(&bench.host().runtime), services: Arc::new(services) }
+}
+
+#[tokio::test]
+async fn a_granted_name_that_leads_to_this_machine_is_refused() {
+    let server = Server::start(plain).await;
+    let name = format!("public.test:{}", server.port);
+    let bench = Bench::hostile(&grants(&[&name])).await;
+    let host = everything_is_here(&bench);
     let arguments = json!({ "attack": "fetch", "url": format!("https://{name}/") });
     let told = attack_on(&host, &bench.instance(), arguments, PATIENCE).await.unwrap().unwrap();
     assert_eq!(
@@ -143,10 +172,10 @@ async fn a_redirect_is_checked_like_the_first_address() {
     let (server, other) = (Server::start(leading).await, Server::start(plain).await);
     let bench = Bench::hostile(&grants(&[&format!("localhost:{}", server.port)])).await;
     for (to, refused) in [
-        ("http://169.254.169.254/latest/meta-data".to_string(), "169.254.169.254".to_string()),
         (other.url("/"), format!("localhost:{}", other.port)),
         (format!("http://127.0.0.1:{}/", other.port), format!("127.0.0.1:{}", other.port)),
         (format!("http://2130706433:{}/", other.port), format!("127.0.0.1:{}", other.port)),
+        ("http://169.254.169.254/latest/meta-data".to_string(), "169.254.169.254".to_string()),
     ] {
         let told = bench.told(json!({ "attack": "fetch", "url": server.url(&format!("/to?{to}")) })).await;
         let words = format!("Error::AccessDenied(\"hostile may not use http for {refused}; to allow it: ");
@@ -206,5 +235,5 @@ async fn answers_without_end_are_refused_at_the_limit_of_resources() {
     let config = format!("{}\n[limits]\nresources = 16", grants(&[&format!("localhost:{}", server.port)]));
     let bench = Bench::hostile(&config).await;
     let told = bench.beside_pure(json!({ "attack": "exchanges", "url": server.url("/") })).await.unwrap().unwrap();
-    assert_eq!(told, "Error::TooLarge(\"too many answers held in one call\")");
+    assert_eq!(told, "16: Error::TooLarge(\"too many answers held in one call\")");
 }

@@ -104,6 +104,7 @@ mod guest {
                 "exchanges" => reach::exchanges(&text("url")),
                 "fetch" => reach::fetch(&text("url"), text("secret") == "yes"),
                 "script" => reach::script(&text("script")),
+                "program" => reach::program(&text("program"), &text("argument")),
                 other => return Err(ToolError::InvalidArguments(format!("there is no attack {other}"))),
             })])
         }

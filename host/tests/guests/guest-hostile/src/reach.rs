@@ -37,23 +37,17 @@ pub fn state(prefix: &str, mib: u64) -> String {
     "all set".into()
 }
 
-fn spec(script: &str) -> Spec {
-    Spec {
-        command: Command::Script(script.into()),
-        dir: None,
-        env: Vec::new(),
-        stdin: Vec::new(),
-        timeout_ms: Some(3_600_000),
-    }
+fn spec(command: Command) -> Spec {
+    Spec { command, dir: None, env: Vec::new(), stdin: Vec::new(), timeout_ms: Some(3_600_000) }
 }
 
-/// Processes without end, all held: the first refusal in words.
+/// Processes without end, all held: how many there were, and the first refusal in words.
 pub fn processes() -> String {
     let mut held = Vec::new();
     loop {
-        match shell::run(&spec("exec sleep 300")) {
+        match shell::run(&spec(Command::Script("exec sleep 300".into()))) {
             Ok(process) => held.push(process),
-            Err(error) => return format!("{error:?}"),
+            Err(error) => return format!("{}: {error:?}", held.len()),
         }
     }
 }
@@ -62,13 +56,13 @@ fn request(url: &str, headers: Vec<(String, String)>) -> Request {
     Request { method: "GET".into(), url: url.into(), headers, body: Vec::new() }
 }
 
-/// Answers without end, all held: the first refusal in words.
+/// Answers without end, all held: how many there were, and the first refusal in words.
 pub fn exchanges(url: &str) -> String {
     let mut held = Vec::new();
     loop {
         match client::send(&request(url, Vec::new()), None) {
             Ok(answer) => held.push(answer),
-            Err(error) => return format!("{error:?}"),
+            Err(error) => return format!("{}: {error:?}", held.len()),
         }
     }
 }
@@ -101,7 +95,16 @@ pub fn fetch(url: &str, secret: bool) -> String {
 
 /// Runs a script and waits for its end.
 pub fn script(script: &str) -> String {
-    let process = match shell::run(&spec(script)) {
+    run(Command::Script(script.into()))
+}
+
+/// Runs a program with one argument and waits for its end.
+pub fn program(program: &str, argument: &str) -> String {
+    run(Command::Program(vec![program.into(), argument.into()]))
+}
+
+fn run(command: Command) -> String {
+    let process = match shell::run(&spec(command)) {
         Ok(process) => process,
         Err(error) => return format!("{error:?}"),
     };
