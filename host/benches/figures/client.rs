@@ -16,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// One connection to one session.
 pub struct Client {
     socket: WebSocketStream<TcpStream>,
+    session: String,
     said: u64,
 }
 
@@ -32,7 +33,7 @@ impl Client {
         let stream = TcpStream::connect(host).await?;
         stream.set_nodelay(true)?;
         let (socket, _) = client_async(format!("ws://{host}/ws"), stream).await?;
-        let mut client = Self { socket, said: 0 };
+        let mut client = Self { socket, session: session.into(), said: 0 };
         client.send(json!({"type": "hello", "session": session, "seen": 0, "token": token}).to_string()).await?;
         client.until("ready").await?;
         Ok(client)
@@ -45,7 +46,8 @@ impl Client {
     /// Sends a message.
     pub async fn say(&mut self, text: &str) -> Result<()> {
         self.said += 1;
-        self.send(json!({"type": "say", "id": format!("m{}", self.said), "text": text}).to_string()).await
+        let id = format!("{}-{}", self.session, self.said);
+        self.send(json!({"type": "say", "id": id, "text": text}).to_string()).await
     }
 
     /// From a message to its reply.

@@ -1,6 +1,7 @@
 //! The host as a process: started on a home of its own, looked at from outside.
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -40,12 +41,12 @@ impl Home {
         Ok(std::fs::read_to_string(self.path().join("web-token"))?.trim().to_string())
     }
 
-    /// Starts the host; returns it when its port is open, and how long that took.
+    /// Starts the host; returns it when it has answered with its page, and how long that took.
     #[expect(
         clippy::disallowed_methods,
         reason = "nothing tells of an open port; a timer of the runtime is too coarse"
     )]
-    pub fn start(&self) -> Result<(Daemon, Duration)> {
+    pub fn start(&self) -> Result<(Daemon, Started)> {
         // Free a moment ago; if somebody else takes it meanwhile, the start fails and says so.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let log = std::fs::File::create(self.0.path().join("stderr"))?;
@@ -71,8 +72,10 @@ impl Home {
         let started = Instant::now();
         let mut daemon = Daemon { child: command.spawn()?, address: format!("http://127.0.0.1:{port}") };
         loop {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Ok((daemon, started.elapsed()));
+            if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
+                let open = started.elapsed();
+                page(stream)?;
+                return Ok((daemon, Started { open, page: started.elapsed() }));
             }
             if daemon.child.try_wait()?.is_some() || started.elapsed() > PATIENCE {
                 bail!("it did not start: {}", std::fs::read_to_string(self.0.path().join("stderr"))?);
@@ -80,6 +83,26 @@ impl Home {
             std::thread::sleep(Duration::from_micros(200));
         }
     }
+}
+
+/// How long a start took.
+pub struct Started {
+    /// Until the port took a connection.
+    pub open: Duration,
+    /// Until the page was there.
+    pub page: Duration,
+}
+
+/// Asks for the page, on a connection that may still wait to be taken.
+fn page(mut stream: TcpStream) -> Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    if !answer.starts_with("HTTP/1.1 200") {
+        bail!("there is no page: {}", answer.lines().next().unwrap_or_default());
+    }
+    Ok(())
 }
 
 /// Killed when this is dropped.
@@ -135,7 +158,6 @@ impl Drop for Daemon {
 
 /// How long this disk takes to make 4 KiB durable, many times.
 pub fn sync_times(folder: &Path) -> Result<Vec<Duration>> {
-    use std::io::Write as _;
     let mut file = tempfile::tempfile_in(folder)?;
     (0..200)
         .map(|_| {
