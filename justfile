@@ -30,3 +30,7 @@ soak:
 # Install what building and testing need
 setup *ARGS:
     cargo xtask setup {{ ARGS }}
+
+# What the release costs in time and memory; `just bench web` measures one figure
+bench *FIGURES:
+    cargo xtask bench {{ FIGURES }}

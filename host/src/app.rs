@@ -197,6 +197,7 @@ impl App {
         self.warm_up().await;
         ready(self);
         self.gateway.reconcile().await;
+        server.open();
         self.open.store(true, Ordering::Release);
         self.gateway.resume().await?;
         let tending = tokio::spawn(Arc::clone(&self.gateway).tend());

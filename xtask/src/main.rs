@@ -42,6 +42,7 @@ Checking
     soak              the long tests: crashes and load, many times over
     soak mutants      switches off each mechanism of host/tests/mutants.toml in a copy; its test has to fail
                       (`soak mutants NAME…`: only those)
+    bench [FIGURE…]   what the release costs in time and memory, as a table; takes some minutes to build
 
 The checks of `test`
 ";
@@ -104,6 +105,7 @@ fn run(mut arguments: Vec<String>) -> Result<bool> {
             none_left("soak", &arguments)?;
             test::soak(&workspace, &mut report)?;
         }
+        "bench" => bench(&workspace, &arguments, &mut report)?,
         "flatten" => {
             let only_check = flag(&mut arguments, "--check");
             none_left("flatten", &arguments)?;
@@ -174,6 +176,33 @@ fn build(workspace: &Workspace, release: bool, names: &[String], report: &mut Re
     Ok(())
 }
 
+/// Measures the release. The names of figures go on to the program that does it, which knows them.
+fn bench(workspace: &Workspace, names: &[String], report: &mut Report) -> Result<()> {
+    if !setup::rust(workspace, report) {
+        return Ok(());
+    }
+    let alone = || ["cargo xtask bench", &names.join(" ")].join(" ").trim_end().to_string();
+    let components = Step { name: "components", does: "builds what is measured".into(), alone: alone() };
+    if !report.step(components, || guests::build_all(workspace)) {
+        return Ok(());
+    }
+    let does = "builds the release and measures it; the build takes several minutes the first time";
+    report.step(Step { name: "bench", does: does.into(), alone: alone() }, || {
+        guests::refuse_empty(workspace)?;
+        let homes = workspace.target().join("bench");
+        std::fs::create_dir_all(&homes)?;
+        Run::cargo(workspace.root())
+            .args(["bench", "--profile", "release", "--package", "openpista-host", "--bench", "figures", "--"])
+            .args(names)
+            .env("OPENPISTA_TEST_GUESTS", workspace.test_guests())
+            // The disk that is measured is the one that the project is on, not a temporary folder in memory.
+            .env("TMPDIR", homes)
+            .run()?;
+        Ok(Done::Yes)
+    });
+    Ok(())
+}
+
 /// Builds all and becomes the daemon.
 fn start(workspace: &Workspace, mut arguments: Vec<String>, report: &mut Report) -> Result<bool> {
     if arguments.first().is_some_and(|argument| argument == "--") {
@@ -199,7 +228,7 @@ mod tests {
     use super::*;
 
     /// The commands that `run` knows.
-    const COMMANDS: [&str; 8] = ["help", "setup", "run", "build", "test", "check", "soak", "flatten"];
+    const COMMANDS: [&str; 9] = ["help", "setup", "run", "build", "test", "check", "soak", "bench", "flatten"];
 
     /// What is written down for people, and what continuous integration runs.
     const PAGES: [&str; 9] = [

@@ -11,7 +11,7 @@ mod tests;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ use tokio_util::task::TaskTracker;
 
 use self::answer::{allow, from_channel, hardened, plain};
 use self::guard::{Guard, Origin, changes_something};
-use super::connection::{End, code};
+use super::connection::{End, code, lock};
 use super::hub::Route;
 use super::{EventOutcome, Hub, Incoming, ReceiverError, websocket};
 
@@ -101,9 +101,11 @@ pub enum BindError {
     Other(SocketAddr, std::io::Error),
 }
 
-/// A running server.
+/// A server that has its addresses. Who connects before [`Server::open`] waits.
 pub struct Server {
     addresses: Vec<SocketAddr>,
+    listeners: Mutex<Vec<TcpListener>>,
+    shared: Arc<Shared>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -127,16 +129,16 @@ struct Peer {
 impl Server {
     /// Listens on all addresses, or on none.
     pub async fn bind(settings: HttpSettings, hub: Arc<Hub>) -> Result<Self, BindError> {
-        let mut listeners = Vec::new();
+        let (mut addresses, mut listeners) = (Vec::new(), Vec::new());
         for address in &settings.listen {
             let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
                 std::io::ErrorKind::AddrInUse => BindError::Taken(*address),
                 _ => BindError::Other(*address, error),
             })?;
-            let bound = listener.local_addr().map_err(|error| BindError::Other(*address, error))?;
-            listeners.push((bound, listener));
+            addresses.push(listener.local_addr().map_err(|error| BindError::Other(*address, error))?);
+            listeners.push(listener);
         }
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let stop = CancellationToken::new();
         let hosts = settings.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
         let shared = Arc::new(Shared {
             hub,
@@ -145,11 +147,15 @@ impl Server {
             free: Arc::new(Semaphore::new(settings.limits.connections)),
             stop: stop.clone(),
         });
-        let addresses = listeners.iter().map(|(bound, _)| *bound).collect();
-        for (_, listener) in listeners {
-            tasks.spawn(accept(listener, Arc::clone(&shared), tasks.clone()));
+        Ok(Self { addresses, listeners: Mutex::new(listeners), shared, stop, tasks: TaskTracker::new() })
+    }
+
+    /// Answers from now on. Not before the routes are there: a client that came early would only hear that there is
+    /// nothing, so until then it waits in the system's queue.
+    pub fn open(&self) {
+        for listener in std::mem::take(&mut *lock(&self.listeners)) {
+            self.tasks.spawn(accept(listener, Arc::clone(&self.shared), self.tasks.clone()));
         }
-        Ok(Self { addresses, stop, tasks })
     }
 
     /// Where it listens, with the real ports.

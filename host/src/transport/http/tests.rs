@@ -14,7 +14,9 @@ async fn server(fake: &Fake, change: impl FnOnce(&mut HttpSettings)) -> Server {
         limits: HttpLimits::default(),
     };
     change(&mut settings);
-    Server::bind(settings, Arc::clone(&fake.hub)).await.unwrap()
+    let server = Server::bind(settings, Arc::clone(&fake.hub)).await.unwrap();
+    server.open();
+    server
 }
 
 /// Sends these bytes and reads to the end.

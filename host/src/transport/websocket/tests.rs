@@ -26,7 +26,9 @@ async fn server(hub: &Arc<Hub>) -> Server {
         cors_origins: Vec::new(),
         limits: HttpLimits::default(),
     };
-    Server::bind(settings, Arc::clone(hub)).await.unwrap()
+    let server = Server::bind(settings, Arc::clone(hub)).await.unwrap();
+    server.open();
+    server
 }
 
 fn socket() -> Vec<TransportRequest> {
