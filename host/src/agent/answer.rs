@@ -249,8 +249,13 @@ async fn prepare(
     let room = bound.saturating_sub(tokens::of_frame(&scope.turn.system, &tools)).max(bound / 4);
     let stored: usize = state.past.messages.iter().map(|(_, message)| tokens::of_message(message)).sum();
     let summary = state.past.summary.as_deref().map_or(0, tokens::of_text);
+    let most = scope.turn.limits.context_messages;
+    let own = state.past.messages.iter().filter(|(_, message)| message.turn.as_ref() == Some(&scope.turn.id)).count();
+    let earlier = state.past.messages.len().saturating_sub(own);
     if stored.saturating_add(summary).saturating_add(MARKS) > room {
-        compact(scope, state, model, room).await?;
+        compact(scope, state, model, room, usize::MAX).await?;
+    } else if earlier > most {
+        compact(scope, state, model, room, (most / 2).saturating_add(own)).await?;
     }
     let target = Target {
         instance: model.provider.instance(),
@@ -278,8 +283,15 @@ fn cache_key(session: &str) -> String {
     key
 }
 
-async fn compact(scope: &Scope<'_>, state: &mut State, model: &Model, room: usize) -> Result<(), anyhow::Error> {
-    let Some(cut) = compaction::cut(&state.past, room / 2) else {
+/// At most half of the room and `most` messages stay as they are.
+async fn compact(
+    scope: &Scope<'_>,
+    state: &mut State,
+    model: &Model,
+    room: usize,
+    most: usize,
+) -> Result<(), anyhow::Error> {
+    let Some(cut) = compaction::cut(&state.past, room / 2, most) else {
         return Ok(());
     };
     let (going, staying) = state.past.messages.split_at_checked(cut).unwrap_or_default();

@@ -30,9 +30,9 @@ const USER: &str = "User";
 /// A line of a mechanical summary is cut here.
 const LINE_CHARS: usize = 280;
 
-/// Where to cut: how many of the oldest messages go, so that what stays takes at most `keep` tokens. No call is parted
-/// from its outcome. None: there is nothing that may go.
-pub(super) fn cut(past: &Past, keep: usize) -> Option<usize> {
+/// Where to cut: how many of the oldest messages go, so that what stays takes at most `keep` tokens and is at most `most`
+/// messages. No call is parted from its outcome. None: there is nothing that may go.
+pub(super) fn cut(past: &Past, keep: usize, most: usize) -> Option<usize> {
     let mut open: HashSet<&str> = HashSet::new();
     let mut places: Vec<usize> = Vec::new();
     for (at, (_, message)) in past.messages.iter().enumerate() {
@@ -57,7 +57,7 @@ pub(super) fn cut(past: &Past, keep: usize) -> Option<usize> {
     }
     let mut stays = 0_usize;
     let mut first = past.messages.len();
-    for (at, (_, message)) in past.messages.iter().enumerate().rev() {
+    for (at, (_, message)) in past.messages.iter().enumerate().rev().take(most) {
         stays = stays.saturating_add(tokens::of_message(message));
         if stays > keep {
             break;

@@ -41,8 +41,9 @@ use super::{Error, View};
 use crate::wit::openpista::http::client::{Host, HostIncoming, Options};
 use crate::wit::openpista::http::exchange::{Header, Request};
 
-/// Requests of one instance at a time; more wait.
-const AT_ONCE: usize = 32;
+/// Requests of one instance at a time; more wait. Each turn that waits for a slow model holds one, so there may be about
+/// as many as there are calls of one plugin.
+const AT_ONCE: usize = 2_048;
 
 /// How the gate is set up.
 pub struct EgressOptions {

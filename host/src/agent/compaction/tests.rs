@@ -25,13 +25,13 @@ fn the_cut_falls_between_turns_or_rounds() {
         summary: None,
         messages: vec![text(Role::User, "go"), call("a"), outcome("a"), call("b"), outcome("b")],
     };
-    assert_eq!(cut(&past, usize::MAX), Some(1));
+    assert_eq!(cut(&past, usize::MAX, usize::MAX), Some(1));
     let last_round: usize = past.messages[3..].iter().map(|(_, message)| tokens::of_message(message)).sum();
-    assert_eq!(cut(&past, last_round), Some(3));
+    assert_eq!(cut(&past, last_round, usize::MAX), Some(3));
     // The outcome alone would fit; its call comes along.
-    assert_eq!(cut(&past, last_round - 1), Some(3));
+    assert_eq!(cut(&past, last_round - 1, usize::MAX), Some(3));
     let single = Past { summary: None, messages: vec![text(Role::User, "go")] };
-    assert_eq!(cut(&single, 0), None);
+    assert_eq!(cut(&single, 0, usize::MAX), None);
 }
 
 #[test]

@@ -86,6 +86,36 @@ async fn a_fact_of_message_5_is_known_at_message_2000_though_no_model_ever_sums_
 }
 
 #[tokio::test]
+async fn a_long_conversation_of_short_messages_is_summed_up_by_their_number() {
+    let fake = answering(Box::new(|request| {
+        if request.system == compaction::PROMPT {
+            return completion("They talk about rain.".into());
+        }
+        completion("I see.".into())
+    }));
+    let mut world = World::new(&[&fake], Tools::default(), allowing());
+    world.limits.context_messages = 20;
+    world.memory = Arc::default();
+    let mut sums = 0;
+    for n in 1..=100 {
+        world.turn = format!("t{n}");
+        world.memory.put(user(&world.turn, &format!("It rained in town number {n}.")));
+        assert_eq!(world.run().await.ending, Ending::Done);
+        for request in fake.seen.lock().unwrap().drain(..) {
+            if request.system == compaction::PROMPT {
+                sums += 1;
+            } else {
+                // The bound, the summary may ride with a message, and the person's own message.
+                assert!(request.messages.len() <= 22, "{} messages", request.messages.len());
+                assert!(shown(&request).contains(&format!("town number {n}.")));
+            }
+        }
+    }
+    // Half of them go at a time: not with each message.
+    assert!((10..=25).contains(&sums), "summed up {sums} times");
+}
+
+#[tokio::test]
 async fn a_turn_that_outgrows_the_context_by_itself_keeps_what_it_was_asked() {
     let fake = answering(Box::new(|request| {
         let shown = shown(request);

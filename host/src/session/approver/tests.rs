@@ -126,6 +126,7 @@ async fn world() -> World {
         owner: ann(),
         handle: None,
         allowed: watch::Sender::default(),
+        asked: Vec::new(),
         tap: None,
     };
     World { _folder: folder, shown, approver }
