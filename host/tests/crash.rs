@@ -35,17 +35,19 @@ async fn random_kills() {
             world.survive(&kill).await;
         }
         world.end().await;
+        // Else the kills met nobody at work.
+        assert!(world.model.journal().len() > KILLS, "{:#?}", world.people);
     };
     tokio::join!(killed(one), killed(other));
 }
 
-/// Kills at each of these failpoints, the first time that it is reached and some later ones.
+/// Kills at each of these failpoints: at the first time that it is reached, then at the second, and so on.
 async fn kills_at(part: &str) {
     let names: Vec<&str> = failpoint::ALL.into_iter().filter(|name| name.starts_with(part)).collect();
     assert_eq!(names.len(), 2, "one before and one after");
     for name in names {
         let mut world = World::busy(&mut Rng::new()).await;
-        for count in [1, 2, 3, 5, 8] {
+        for count in 1..=8 {
             world.survive(&Kill::At(format!("{name}:{count}"))).await;
         }
         world.end().await;

@@ -69,7 +69,10 @@ pub enum Kill {
 impl Kill {
     /// Somewhere in the busy part of a life, now at a failpoint, now wherever it is.
     pub fn anywhere(rng: &mut Rng) -> Self {
-        if rng.below(3) == 0 { Self::Frames(1 + rng.below(60)) } else { Self::At(format!("*:{}", 1 + rng.below(120))) }
+        match rng.below(3) {
+            0 => Self::Frames(1 + rng.below(100)),
+            _ => Self::At(format!("*:{}", 1 + rng.below(200))),
+        }
     }
 }
 
