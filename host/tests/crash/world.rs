@@ -19,7 +19,7 @@ const RUN: &str = "system_run";
 /// The tool of [`Wish::Ask`].
 const ASK: &str = "attack";
 /// A life that nothing ends is over after this.
-const LIFE: Duration = Duration::from_secs(45);
+const LIFE: Duration = Duration::from_secs(100);
 
 /// Numbers from a seed: xorshift, which is random enough to choose moments.
 #[derive(Debug, Clone)]
