@@ -280,7 +280,7 @@ async fn a_client_that_does_not_read_is_let_go_and_others_go_on() {
     let mut deaf = daemon.client(&home, "deaf").await;
     let mut good = daemon.client(&home, "good").await;
     for number in 0..5 {
-        deaf.say(&format!("m{number}"), &"long ".repeat(LONG / 5)).await;
+        deaf.say(&format!("deaf-{number}"), &"long ".repeat(LONG / 5)).await;
         deaf.expect("reply").await;
     }
     // Each time it gets all of that again, and reads nothing of it.
@@ -295,10 +295,10 @@ async fn a_client_that_does_not_read_is_let_go_and_others_go_on() {
     })
     .await;
     deaf.expect_end().await;
-    good.say("m1", "hello").await;
+    good.say("good-1", "hello").await;
     good.expect("reply").await;
     let mut back = daemon.client(&home, "deaf").await;
     assert_eq!(back.seen.iter().filter(|frame| frame["author"] == json!("person")).count(), 5);
-    back.say("m6", "hello").await;
+    back.say("back-1", "hello").await;
     back.expect("reply").await;
 }

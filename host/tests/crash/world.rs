@@ -19,7 +19,7 @@ const RUN: &str = "system_run";
 /// The tool of [`Wish::Ask`].
 const ASK: &str = "attack";
 /// A life that nothing ends is over after this.
-const LIFE: Duration = Duration::from_secs(45);
+const LIFE: Duration = Duration::from_secs(100);
 
 /// Numbers from a seed: xorshift, which is random enough to choose moments.
 #[derive(Debug, Clone)]
@@ -69,7 +69,10 @@ pub enum Kill {
 impl Kill {
     /// Somewhere in the busy part of a life, now at a failpoint, now wherever it is.
     pub fn anywhere(rng: &mut Rng) -> Self {
-        if rng.below(3) == 0 { Self::Frames(1 + rng.below(60)) } else { Self::At(format!("*:{}", 1 + rng.below(120))) }
+        match rng.below(3) {
+            0 => Self::Frames(1 + rng.below(100)),
+            _ => Self::At(format!("*:{}", 1 + rng.below(200))),
+        }
     }
 }
 

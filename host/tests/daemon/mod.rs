@@ -24,7 +24,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Nothing here takes longer, on a busy machine and with components to compile.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks at something that no event tells of.
 const LOOK: Duration = Duration::from_millis(20);
 
