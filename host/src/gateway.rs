@@ -40,8 +40,8 @@ use crate::wit::role::observer::Update;
 
 pub use deliver::Verdict;
 
-/// Changes of a session are told to observers together, so often.
-const OBSERVE: Duration = Duration::from_millis(100);
+/// Changes of sessions are told to observers together, so often.
+const OBSERVE: Duration = Duration::from_millis(250);
 /// Approvals whose time is over are looked for so often.
 const SWEEP: Duration = Duration::from_secs(30);
 
@@ -522,15 +522,18 @@ impl Gateway {
             let Some(channel) = self.channel(&name) else { continue };
             let scope = channel.instance.grants.scope("control").unwrap_or_default();
             let all = scope.iter().any(|item| item == "all");
-            for key in changed.iter().filter(|key| all || key.instance == name) {
-                match channel.notify(&Update::Session(key.conversation.clone())).await {
-                    Ok(held) => {
-                        if let Err(error) = self.commit(&name, held).await {
-                            tracing::warn!("what {name} made of a change is not stored: {error}");
-                        }
+            let seen = changed.iter().filter(|key| all || key.instance == name);
+            let conversations: Vec<String> = seen.map(|key| key.conversation.clone()).collect();
+            if conversations.is_empty() {
+                continue;
+            }
+            match channel.notify(&Update::Sessions(conversations)).await {
+                Ok(held) => {
+                    if let Err(error) = self.commit(&name, held).await {
+                        tracing::warn!("what {name} made of a change is not stored: {error}");
                     }
-                    Err(error) => tracing::warn!("{error}"),
                 }
+                Err(error) => tracing::warn!("{error}"),
             }
         }
     }

@@ -121,7 +121,7 @@ pub fn decided(verdict: &Verdict) -> Value {
 /// What has changed beside the conversation; none if the page shows nothing of it.
 pub fn update(update: &Update) -> Option<Value> {
     match update {
-        Update::Session(_) | Update::Removed(_) => Some(json!({"type": "changed", "what": "sessions"})),
+        Update::Sessions(_) | Update::Removed(_) => Some(json!({"type": "changed", "what": "sessions"})),
         Update::Login(_) | Update::Models => Some(json!({"type": "changed", "what": "models"})),
         Update::Worker(_) | Update::Other(_) => None,
     }

@@ -288,7 +288,7 @@ fn a_question_and_its_end_are_shown_where_it_was_asked() {
 #[test]
 fn changes_are_told_to_every_signed_in_page() {
     let stage = Stage::default();
-    for update in [Update::Session("web:abc".into()), Update::Models, Update::Worker("report".into())] {
+    for update in [Update::Sessions(vec!["web:abc".into()]), Update::Models, Update::Worker("report".into())] {
         notify(&stage, &update).unwrap();
     }
     let to_all = |what: &str| (Target::Tagged("all".into()), json!({"type": "changed", "what": what}));
