@@ -163,6 +163,23 @@ async fn sessions_are_listed_shown_exported_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_deleted_while_it_asks_is_not_gone_on_with() {
+    let home = Home::new();
+    let daemon = home.start().await;
+    let mut client = daemon.client(&home, "gone").await;
+    client.say("m1", QUESTION).await;
+    client.expect("approval").await;
+    let list = home.json(&["session", "list"]).await;
+    let (code, _, err) = home.said(&["session", "delete", list[0]["id"].as_str().unwrap(), "--yes"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    client.say("m2", "hello").await;
+    client.expect("reply").await;
+    let list = home.json(&["session", "list"]).await;
+    assert_eq!((list.len(), &list[0]["title"], &list[0]["messages"]), (1, &json!("hello"), &json!(2)));
+    assert!(!client.seen.iter().any(|frame| kind(frame) == "failed"));
+}
+
+#[tokio::test]
 async fn a_second_daemon_refuses_and_the_first_goes_on() {
     let home = Home::new();
     let daemon = home.start().await;
