@@ -587,13 +587,12 @@ fn in_words(content: &DeliveryContent) -> Option<String> {
 
 /// A receipt as long as the contract allows; of a longer one the turn keeps what it had.
 fn fitting(instance: &str, receipt: Option<String>) -> Option<String> {
-    let kept = receipt.filter(|receipt| {
-        receipt.len() <= RECEIPT_MAX || {
-            tracing::warn!(instance, "a receipt of {} bytes is not kept: {RECEIPT_MAX} are allowed", receipt.len());
-            false
-        }
-    });
-    kept
+    let receipt = receipt?;
+    if receipt.len() > RECEIPT_MAX {
+        tracing::warn!(instance, "a receipt of {} bytes is not kept: {RECEIPT_MAX} are allowed", receipt.len());
+        return None;
+    }
+    Some(receipt)
 }
 
 /// 1, 2, 4 … 60 s.
