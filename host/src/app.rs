@@ -248,21 +248,26 @@ impl App {
         }
     }
 
-    /// Where the page is, without its token.
+    /// Where the server is.
     pub fn address(&self) -> Option<String> {
         self.addresses.get().and_then(|addresses| addresses.first()).map(|address| format!("http://{address}"))
     }
 
+    /// Where the page is, without its token.
+    fn page(&self) -> Option<String> {
+        Some(format!("{}{}", self.address()?, mount_of_the_page(&self.config)))
+    }
+
     /// The same, once something answers there: before, a client would only find that there is nothing.
     pub fn open_address(&self) -> Option<String> {
-        self.open.load(Ordering::Acquire).then(|| self.address()).flatten()
+        self.open.load(Ordering::Acquire).then(|| self.page()).flatten()
     }
 
     /// The address to open, with the token behind `#`, where no server and no log sees it.
     pub fn link(&self) -> Option<String> {
-        let address = self.address()?;
+        let page = self.page()?;
         let token = web_token(&self.config).ok()?;
-        Some(format!("{address}/#token={token}"))
+        Some(format!("{page}/#token={token}"))
     }
 
     /// The daemon starts without a single component: what to do about it.
@@ -444,6 +449,13 @@ fn channel_options(config: &Config) -> BTreeMap<String, ChannelOptions> {
     // The page is the server's own, unless the config gives it another place.
     all.entry("web".into()).or_default().mount.get_or_insert_with(|| "/".into());
     all
+}
+
+/// Without a slash at its end; empty for the root.
+fn mount_of_the_page(config: &Config) -> String {
+    let options = channel_options(config);
+    let mount = options.get("web").and_then(|web| web.mount.as_deref()).unwrap_or_default();
+    mount.trim_end_matches('/').to_string()
 }
 
 fn settings(config: &Config) -> Settings {

@@ -91,8 +91,35 @@ pub struct Held {
     pub effects: Vec<Effect>,
     /// Connections that are tagged by them. To be dropped after that.
     pub joining: Vec<connection::Joining>,
+    /// Bytes of them.
+    bytes: usize,
     /// What the stand-ins in them stand for.
     pub secrets: secrets::CallSecrets,
+}
+
+/// What one call may hold besides state: its own memory does not bound what it hands over.
+const HELD_MAX: usize = 64 << 20;
+const EFFECTS_MAX: usize = 10_000;
+
+impl Held {
+    /// Nothing yet, of a call with these secrets.
+    pub fn new(secrets: secrets::CallSecrets) -> Self {
+        Self { secrets, ..Self::default() }
+    }
+
+    /// Holds one more, of so many bytes.
+    fn hold(&mut self, effect: Effect, bytes: usize) -> Result<(), Error> {
+        let after = self.bytes.saturating_add(bytes);
+        if after > HELD_MAX {
+            return Err(Error::TooLarge(format!("one call hands over at most {} MiB", HELD_MAX >> 20)));
+        }
+        if self.effects.len() >= EFFECTS_MAX {
+            return Err(Error::TooLarge(format!("one call has at most {EFFECTS_MAX} effects")));
+        }
+        self.bytes = after;
+        self.effects.push(effect);
+        Ok(())
+    }
 }
 
 /// One held effect of a channel's call.
@@ -178,3 +205,20 @@ impl View<'_> {
 }
 
 impl crate::wit::types::Host for View<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_call_holds_is_bounded_in_bytes_and_in_number() {
+        let alarm = || Effect::Connection(connection::Effect::Alarm { name: String::new(), after_ms: 1_000, on: None });
+        let mut held = Held::default();
+        assert_eq!((held.hold(alarm(), HELD_MAX - 1), held.hold(alarm(), 1)), (Ok(()), Ok(())));
+        assert_eq!(held.hold(alarm(), 1), Err(Error::TooLarge("one call hands over at most 64 MiB".into())));
+        let mut many = Held::default();
+        assert!((0..EFFECTS_MAX).all(|_| many.hold(alarm(), 0).is_ok()));
+        assert_eq!(many.hold(alarm(), 0), Err(Error::TooLarge("one call has at most 10000 effects".into())));
+        assert_eq!((held.effects.len(), many.effects.len()), (2, EFFECTS_MAX));
+    }
+}

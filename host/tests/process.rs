@@ -197,6 +197,43 @@ async fn sessions_are_listed_shown_exported_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_deleted_while_it_asks_is_not_gone_on_with() {
+    let home = Home::new();
+    let daemon = home.start().await;
+    let mut client = daemon.client(&home, "gone").await;
+    client.say("m1", QUESTION).await;
+    client.expect("approval").await;
+    let list = home.json(&["session", "list"]).await;
+    let (code, _, err) = home.said(&["session", "delete", list[0]["id"].as_str().unwrap(), "--yes"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    client.say("m2", "hello").await;
+    client.expect("reply").await;
+    let list = home.json(&["session", "list"]).await;
+    assert_eq!((list.len(), &list[0]["title"], &list[0]["messages"]), (1, &json!("hello"), &json!(2)));
+    assert!(!client.seen.iter().any(|frame| kind(frame) == "failed"));
+}
+
+#[tokio::test]
+async fn a_page_that_is_mounted_elsewhere_is_where_the_link_says() {
+    let home = Home::new();
+    std::fs::write(home.path().join("config.toml"), "[channels.web]\nmount = \"/chat\"\n").unwrap();
+    let daemon = home.start().await;
+    let server = daemon.address.strip_prefix("http://").unwrap().strip_suffix("/chat").unwrap();
+    assert!(daemon.log().contains(&format!("http://{server}/chat/#token=")), "{}", daemon.log());
+    let open = async |path: &str| {
+        let mut stream = tokio::net::TcpStream::connect(server).await.unwrap();
+        let head = "accept: text/html\r\nconnection: close";
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {server}\r\n{head}\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        answer
+    };
+    let sent_on = open("/chat").await;
+    assert!(sent_on.starts_with("HTTP/1.1 307") && sent_on.contains("location: chat/\r\n"), "{sent_on}");
+    assert!(open("/chat/").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
 async fn a_second_daemon_refuses_and_the_first_goes_on() {
     let home = Home::new();
     let daemon = home.start().await;

@@ -86,8 +86,15 @@ impl View<'_> {
         }
     }
 
-    fn hold_connection(&mut self, effect: Effect) {
-        self.call.held.effects.push(super::Effect::Connection(effect));
+    fn hold_connection(&mut self, effect: Effect) -> Result<(), Error> {
+        let bytes = match &effect {
+            Effect::Send(_, Frame::Text(text)) => text.len(),
+            Effect::Send(_, Frame::Binary(bytes)) => bytes.len(),
+            Effect::Close { reason, .. } => reason.len(),
+            Effect::Tag(_, tags) => tags.iter().map(String::len).sum(),
+            Effect::Alarm { name, .. } => name.len(),
+        };
+        self.call.held.hold(super::Effect::Connection(effect), bytes)
     }
 }
 
@@ -104,11 +111,11 @@ impl Host for View<'_> {
             Target::One(id) => self.open_connection(*id),
             Target::Tagged(_) => self.in_channel("connection"),
         };
-        Ok(there.map(|()| self.hold_connection(Effect::Send(to, frame))))
+        Ok(there.and_then(|()| self.hold_connection(Effect::Send(to, frame))))
     }
 
     async fn close(&mut self, id: u64, code: u16, reason: String) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.open_connection(id).map(|()| self.hold_connection(Effect::Close { id, code, reason })))
+        Ok(self.open_connection(id).and_then(|()| self.hold_connection(Effect::Close { id, code, reason })))
     }
 
     async fn tag(&mut self, id: u64, tags: Vec<String>) -> wasmtime::Result<Result<(), Error>> {
@@ -116,12 +123,12 @@ impl Host for View<'_> {
             let why = format!("a connection has at most {TAGS_MAX} tags of {TAG_MAX} bytes");
             return Ok(Err(Error::TooLarge(why)));
         }
-        Ok(self.open_connection(id).map(|()| {
+        Ok(self.open_connection(id).and_then(|()| {
             let (connections, instance) =
                 (Arc::clone(&self.call.services.connections), self.call.caller.instance.clone());
             connections.join(&instance, id, &tags);
             self.call.held.joining.push(Joining { connections, instance, id });
-            self.hold_connection(Effect::Tag(id, tags));
+            self.hold_connection(Effect::Tag(id, tags))
         }))
     }
 
@@ -132,11 +139,14 @@ impl Host for View<'_> {
     }
 
     async fn alarm(&mut self, name: String, after_ms: u64, on: Option<u64>) -> wasmtime::Result<Result<(), Error>> {
+        if name.len() > TAG_MAX {
+            return Ok(Err(Error::TooLarge(format!("an alarm's name has at most {TAG_MAX} bytes"))));
+        }
         if after_ms < ALARM_MIN_MS {
             return Ok(Err(Error::Invalid(format!("an alarm is at least {ALARM_MIN_MS} ms away"))));
         }
         let there = on.map_or_else(|| self.in_channel("connection"), |id| self.open_connection(id));
-        Ok(there.map(|()| self.hold_connection(Effect::Alarm { name, after_ms, on })))
+        Ok(there.and_then(|()| self.hold_connection(Effect::Alarm { name, after_ms, on })))
     }
 
     async fn public_url(&mut self, transport: String) -> wasmtime::Result<Option<String>> {

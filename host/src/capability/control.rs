@@ -73,8 +73,12 @@ impl View<'_> {
         }
     }
 
-    fn hold_control(&mut self, effect: Effect) {
-        self.call.held.effects.push(super::Effect::Control(effect));
+    fn hold_control(&mut self, effect: Effect) -> Result<(), Error> {
+        let (Effect::Rename { conversation, .. }
+        | Effect::Remove { conversation }
+        | Effect::Choose { conversation, .. }) = &effect;
+        let bytes = conversation.len() + TITLE_MAX;
+        self.call.held.hold(super::Effect::Control(effect), bytes)
     }
 
     fn own_conversation(&self, conversation: &str) -> Result<(), Error> {
@@ -121,11 +125,13 @@ impl sessions::Host for View<'_> {
         if title.len() > TITLE_MAX {
             return Ok(Err(Error::TooLarge(format!("a title has at most {TITLE_MAX} bytes"))));
         }
-        Ok(self.own_conversation(&conversation).map(|()| self.hold_control(Effect::Rename { conversation, title })))
+        Ok(self
+            .own_conversation(&conversation)
+            .and_then(|()| self.hold_control(Effect::Rename { conversation, title })))
     }
 
     async fn remove(&mut self, conversation: String) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.own_conversation(&conversation).map(|()| self.hold_control(Effect::Remove { conversation })))
+        Ok(self.own_conversation(&conversation).and_then(|()| self.hold_control(Effect::Remove { conversation })))
     }
 }
 
@@ -141,7 +147,6 @@ impl models::Host for View<'_> {
         if !self.call.services.conversations.models().iter().any(|known| known.id == model) {
             return Ok(Err(Error::NotFound(format!("there is no model {model}"))));
         }
-        self.hold_control(Effect::Choose { conversation, model });
-        Ok(Ok(()))
+        Ok(self.hold_control(Effect::Choose { conversation, model }))
     }
 }

@@ -12,6 +12,10 @@ const CONVERSATION_MAX: usize = 256;
 const HANDLE_MAX: usize = 4 << 10;
 const MEDIA_MAX: usize = 10 << 20;
 const NOTICE_MAX: usize = 1 << 10;
+/// Of a notice that is no text: more than fits into a QR code.
+const CODE_MAX: usize = 4 << 10;
+/// What a delivery left behind for the next one, in bytes.
+pub const RECEIPT_MAX: usize = 4 << 10;
 
 /// One held effect.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +47,36 @@ pub enum Effect {
     },
     /// For the person who runs the host.
     Notice(Notice),
+}
+
+impl Effect {
+    /// What it keeps in memory, about.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Submit(inbound) => {
+                let media = inbound.attachments.iter().map(|attachment| match attachment {
+                    Attachment::Media(media) => media.data.len(),
+                    Attachment::Later(reference) => reference.len(),
+                });
+                inbound.text.len() + media.sum::<usize>()
+            }
+            Self::Decide { approval, .. } => approval.len(),
+            Self::Cancel { conversation, .. } => conversation.len(),
+            Self::Settle { delivery, outcome } => {
+                delivery.len()
+                    + outcome.as_ref().map_or_else(String::len, |receipt| receipt.as_ref().map_or(0, String::len))
+            }
+            Self::Notice(notice) => notice_bytes(notice),
+        }
+    }
+}
+
+fn notice_bytes(notice: &Notice) -> usize {
+    match notice {
+        Notice::Text(text) | Notice::Qr((text, _)) => text.len(),
+        Notice::Other(other) => other.kind.len() + other.data.len(),
+        Notice::Clear => 0,
+    }
 }
 
 fn sender(from: WitSender) -> Sender {
@@ -108,14 +142,15 @@ impl View<'_> {
         })
     }
 
-    fn hold_gateway(&mut self, effect: Effect) {
-        self.call.held.effects.push(super::Effect::Gateway(effect));
+    fn hold_gateway(&mut self, effect: Effect) -> Result<(), Error> {
+        let bytes = effect.bytes();
+        self.call.held.hold(super::Effect::Gateway(effect), bytes)
     }
 }
 
 impl Host for View<'_> {
     async fn submit(&mut self, message: WitInbound) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.inbound(message).map(|inbound| self.hold_gateway(Effect::Submit(inbound))))
+        Ok(self.inbound(message).and_then(|inbound| self.hold_gateway(Effect::Submit(inbound))))
     }
 
     async fn decide(
@@ -135,7 +170,7 @@ impl Host for View<'_> {
             WitDecision::AllowSession => Decision::AllowSession,
             WitDecision::Deny => Decision::Deny,
         };
-        Ok(checked.map(|()| self.hold_gateway(Effect::Decide { approval, by, decision })))
+        Ok(checked.and_then(|()| self.hold_gateway(Effect::Decide { approval, by, decision })))
     }
 
     async fn waiting(&mut self, conversation: String) -> wasmtime::Result<Result<Vec<Approval>, Error>> {
@@ -147,7 +182,7 @@ impl Host for View<'_> {
 
     async fn cancel(&mut self, conversation: String, by: WitSender) -> wasmtime::Result<Result<(), Error>> {
         let by = sender(by);
-        Ok(self.in_channel("gateway").map(|()| self.hold_gateway(Effect::Cancel { conversation, by })))
+        Ok(self.in_channel("gateway").and_then(|()| self.hold_gateway(Effect::Cancel { conversation, by })))
     }
 
     async fn settle(
@@ -155,16 +190,20 @@ impl Host for View<'_> {
         delivery: String,
         outcome: Result<Option<String>, String>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.in_channel("gateway").map(|()| self.hold_gateway(Effect::Settle { delivery, outcome })))
+        if let Ok(Some(receipt)) = &outcome
+            && receipt.len() > RECEIPT_MAX
+        {
+            return Ok(Err(Error::TooLarge(format!("a receipt has at most {RECEIPT_MAX} bytes"))));
+        }
+        Ok(self.in_channel("gateway").and_then(|()| self.hold_gateway(Effect::Settle { delivery, outcome })))
     }
 
     async fn tell_operator(&mut self, notice: Notice) -> wasmtime::Result<Result<(), Error>> {
-        if let Notice::Text(text) = &notice
-            && text.len() > NOTICE_MAX
-        {
-            return Ok(Err(Error::TooLarge(format!("a notice has at most {NOTICE_MAX} bytes"))));
+        let most = if matches!(notice, Notice::Text(_)) { NOTICE_MAX } else { CODE_MAX };
+        if notice_bytes(&notice) > most {
+            return Ok(Err(Error::TooLarge(format!("a notice has at most {most} bytes"))));
         }
-        Ok(self.in_channel("gateway").map(|()| self.hold_gateway(Effect::Notice(notice))))
+        Ok(self.in_channel("gateway").and_then(|()| self.hold_gateway(Effect::Notice(notice))))
     }
 }
 

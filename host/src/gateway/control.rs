@@ -11,6 +11,9 @@ use crate::store::Session;
 use crate::wit::openpista::control::{models, sessions as wit};
 use crate::wit::types;
 
+/// Files in one page of a history, in bytes.
+const FILES_MAX: usize = 12 << 20;
+
 impl Gateway {
     fn shown_session(&self, session: Session) -> wit::Session {
         let key = Key { instance: session.instance.clone(), conversation: session.conversation.clone() };
@@ -69,7 +72,10 @@ impl Conversations for Gateway {
             tx.messages(&session.id, after, limit)
         })?;
         let known = &self.parts.known;
-        Ok(stored.into_iter().map(|stored| entry(stored.cursor, discreet::message(known, stored.message))).collect())
+        let mut entries: Vec<wit::Entry> =
+            stored.into_iter().map(|stored| entry(stored.cursor, discreet::message(known, stored.message))).collect();
+        name_older_files(&mut entries);
+        Ok(entries)
     }
 
     fn running(&self, instance: &str, conversation: &str) -> Option<String> {
@@ -96,6 +102,21 @@ impl Conversations for Gateway {
     }
 }
 
+/// The newest files stay, as many as fit into a guest's memory beside all else; of the others it is told what they were.
+fn name_older_files(entries: &mut [wit::Entry]) {
+    let mut room = FILES_MAX;
+    for content in entries.iter_mut().rev().flat_map(|entry| entry.content.iter_mut().rev()) {
+        let types::Content::Media(media) = content else { continue };
+        match room.checked_sub(media.data.len()) {
+            Some(rest) => room = rest,
+            None => {
+                let name = media.name.as_deref().unwrap_or("a file");
+                *content = types::Content::Text(format!("[{name}, {}: not shown again]", media.mime));
+            }
+        }
+    }
+}
+
 /// A message as the person saw it. Calls are told by their outcomes, thinking is left out.
 fn entry(cursor: u64, message: Message) -> wit::Entry {
     let mut author = match message.role {
@@ -117,4 +138,36 @@ fn entry(cursor: u64, message: Message) -> wit::Entry {
         }
     }
     wit::Entry { cursor, author, name, content, at: message.at }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_files_of_a_history_are_there_and_older_ones_are_named() {
+        let file = |name: &str, size: usize| {
+            types::Content::Media(types::Media {
+                mime: "image/png".into(),
+                name: Some(name.into()),
+                data: vec![0; size],
+            })
+        };
+        let text = |text: &str| types::Content::Text(text.into());
+        let entry = |content: Vec<types::Content>| wit::Entry {
+            cursor: 1,
+            author: wit::Author::Tool,
+            name: None,
+            content,
+            at: 1,
+        };
+        let mut entries = [
+            entry(vec![file("old.png", 2), text("words")]),
+            entry(vec![file("a.png", 5), file("b.png", FILES_MAX - 6)]),
+        ];
+        name_older_files(&mut entries);
+        let told = entry(vec![text("[old.png, image/png: not shown again]"), text("words")]);
+        assert!(entries[0] == told, "{:?}", entries[0].content.first());
+        assert!(entries[1] == entry(vec![file("a.png", 5), file("b.png", FILES_MAX - 6)]));
+    }
 }

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{Gateway, discreet, lock};
+use crate::capability::gateway::RECEIPT_MAX;
 use crate::failpoint::failpoint;
 use crate::live::{ActivityState, Live};
 use crate::message::{Decision, Delivery, DeliveryContent, new_id, now};
@@ -305,6 +306,7 @@ impl Gateway {
         };
         match outcome {
             wit::Outcome::Done(receipt) => {
+                let receipt = fitting(&channel.instance.name, receipt);
                 if let (Some(turn), Some(receipt)) = (&delivery.turn, &receipt) {
                     receipts.insert(self.receipt_key(delivery).unwrap_or_else(|| turn.clone()), receipt.clone());
                 }
@@ -539,7 +541,8 @@ impl Gateway {
                     tracing::warn!("what a draft brought is not stored: {error}");
                     return false;
                 }
-                if let wit::Outcome::Done(Some(receipt)) = outcome
+                if let wit::Outcome::Done(receipt) = outcome
+                    && let Some(receipt) = fitting(&key.instance, receipt)
                     && receipts.get(&live.turn) != Some(&receipt)
                 {
                     receipts.insert(live.turn.clone(), receipt.clone());
@@ -582,6 +585,16 @@ fn in_words(content: &DeliveryContent) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// A receipt as long as the contract allows; of a longer one the turn keeps what it had.
+fn fitting(instance: &str, receipt: Option<String>) -> Option<String> {
+    let receipt = receipt?;
+    if receipt.len() > RECEIPT_MAX {
+        tracing::warn!(instance, "a receipt of {} bytes is not kept: {RECEIPT_MAX} are allowed", receipt.len());
+        return None;
+    }
+    Some(receipt)
 }
 
 /// 1, 2, 4 … 60 s.

@@ -113,11 +113,6 @@ impl ChannelInstance {
         answer(work.await)
     }
 
-    /// Whether `approvals` is there; without it the host asks in words.
-    pub async fn asks_by_itself(&self) -> bool {
-        self.instance.loaded(&self.host.runtime).await.is_ok_and(|loaded| loaded.exports.approvals.is_some())
-    }
-
     /// `approvals.ask`
     pub async fn ask(
         &self,

@@ -160,7 +160,7 @@ impl Instance {
             settings: Arc::clone(&self.settings),
             secrets: secrets.clone(),
             cancel: around.cancel.clone(),
-            held: Held { secrets, ..Held::default() },
+            held: Held::new(secrets),
             progress: around.progress,
             tools_changed: false,
             log: crate::capability::log::Flow::new(&self.name),

@@ -13,6 +13,8 @@ use super::registry::Registry;
 
 /// A file that is still being copied changes again within this time.
 const REST: Duration = Duration::from_millis(120);
+/// One file that never comes to rest does not hold up the others for longer.
+const REST_MOST: Duration = Duration::from_secs(10);
 
 /// Watches until `stop`. `changed` is called after each scan that changed something.
 pub async fn watch(
@@ -22,8 +24,10 @@ pub async fn watch(
 ) -> Result<()> {
     let (events, mut incoming) = mpsc::unbounded_channel();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let matters = event.is_ok_and(|event| {
-            !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| is_plugin(path))
+        // Whatever the system lost track of may have been a plugin.
+        let matters = event.map_or(true, |event| {
+            event.need_rescan()
+                || (!matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| is_plugin(path)))
         });
         if matters {
             // The receiver is gone only when the host ends.
@@ -41,7 +45,14 @@ pub async fn watch(
             () = stop.cancelled() => return Ok(()),
             event = incoming.recv() => if event.is_none() { return Ok(()) },
         }
-        while let Ok(Some(())) = tokio::time::timeout(REST, incoming.recv()).await {}
+        let patience = tokio::time::sleep(REST_MOST);
+        tokio::pin!(patience);
+        loop {
+            tokio::select! {
+                () = &mut patience => break,
+                rested = tokio::time::timeout(REST, incoming.recv()) => if !matches!(rested, Ok(Some(()))) { break },
+            }
+        }
         rescan(&registry, &changed).await;
     }
 }

@@ -1,5 +1,5 @@
 //! Compiled components on disk: `DIGEST-COMPATIBILITY.cwasm`, so that a component is compiled once for each version of
-//! the compiler and its settings.
+//! the host, and for the compiler's settings.
 //!
 //! Compiled code is trusted by wasmtime as if it were our own, so the folder and its files must belong to the user and
 //! be writable by nobody else; a file for which that does not hold is ignored and written anew. Files are put in place
@@ -27,6 +27,8 @@ impl Cache {
         private_folder(folder)?;
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        // What a component says of itself is kept here as this host understood it; the next one may understand more.
+        env!("CARGO_PKG_VERSION").hash(&mut hasher);
         Ok(Self { folder: folder.to_path_buf(), compatibility: format!("{:016x}", hasher.finish()) })
     }
 

@@ -17,6 +17,10 @@ use crate::store::{Compaction, InboxKey, Turn};
 /// What an empty answer is shown as: a model may act and say nothing.
 const SILENT: &str = "Done.";
 
+/// Of a reply, in bytes.
+const REPLY_MAX: usize = 1 << 20;
+const CUT: &str = "\n\n[The rest is too long to be shown here.]";
+
 /// For one turn.
 pub struct TurnJournal {
     /// What all share.
@@ -72,6 +76,15 @@ impl Said {
     }
 }
 
+/// As long as the contract lets a reply be. The session keeps all of it.
+fn shortened(mut text: String) -> String {
+    if text.len() > REPLY_MAX {
+        text.truncate(text.floor_char_boundary(REPLY_MAX.saturating_sub(CUT.len())));
+        text.push_str(CUT);
+    }
+    text
+}
+
 impl TurnJournal {
     fn delivery(&self, suffix: &str, content: DeliveryContent) -> Delivery {
         Delivery {
@@ -90,7 +103,7 @@ impl TurnJournal {
         let notice = ending.notice();
         let mut deliveries = Vec::new();
         if !text.is_empty() || notice.is_none() {
-            let text = if text.is_empty() { SILENT.to_string() } else { text };
+            let text = if text.is_empty() { SILENT.to_string() } else { shortened(text) };
             let reply = DeliveryContent::Reply { text, usage: said.usage, model: model.to_string() };
             deliveries.push(self.delivery("reply", reply));
         }
@@ -217,5 +230,17 @@ impl Journal for TurnJournal {
             tx.session_change(&session, |session| session.compaction = Some(compaction)).map(|_| ())
         };
         Ok(self.desk.store.write(change).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_is_as_long_as_the_contract_lets_it_be() {
+        assert_eq!(shortened("ä".repeat(REPLY_MAX / 2)), "ä".repeat(REPLY_MAX / 2));
+        let cut = shortened(format!("{}x", "ä".repeat(REPLY_MAX / 2)));
+        assert!(cut.len() <= REPLY_MAX && cut.ends_with(&format!("ä{CUT}")), "{}", cut.len());
     }
 }

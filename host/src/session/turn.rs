@@ -38,7 +38,15 @@ pub(super) async fn answer(
         *cache = None;
         return command::obey(desk, key, &entry, command, tap).await;
     }
-    let session = session_of(desk, key, &entry).await?;
+    let Some(session) = session_of(desk, key, &entry).await? else {
+        // Deleted while its turn ran: there is nothing to go on with, and nobody to tell.
+        let inbox = entry.key.clone();
+        desk.store.write(move |tx| tx.inbox_finish(&inbox)).await?;
+        if let Some(tap) = tap {
+            tap(Tapped::Notice("The session was deleted while it was being answered.".into()));
+        }
+        return Ok(());
+    };
     let mut past = match cache.take().filter(|cache| cache.session == session.id && entry.turn.is_none()) {
         Some(cache) => cache.past,
         None => load(desk, &session)?,
@@ -137,21 +145,17 @@ pub(super) async fn answer(
     Ok(())
 }
 
-/// The session that the message belongs to: the turn's own, or the conversation's current one.
-async fn session_of(desk: &Desk, key: &Key, entry: &InboxEntry) -> Result<Session> {
-    let wanted = entry.turn.as_ref().map(|turn| turn.session.clone());
-    let found = desk.store.read(|tx| {
-        let of_turn = wanted.as_deref().map(|id| tx.session(id)).transpose()?.flatten();
-        match of_turn {
-            Some(session) => Ok(Some(session)),
-            None => tx.session_current(&key.instance, &key.conversation),
-        }
-    })?;
-    if let Some(session) = found {
-        return Ok(session);
+/// The session that the message belongs to: the turn's own, if it still is, or the conversation's current one.
+async fn session_of(desk: &Desk, key: &Key, entry: &InboxEntry) -> Result<Option<Session>> {
+    if let Some(turn) = &entry.turn {
+        return Ok(desk.store.read(|tx| tx.session(&turn.session))?);
+    }
+    if let Some(session) = desk.store.read(|tx| tx.session_current(&key.instance, &key.conversation))? {
+        return Ok(Some(session));
     }
     let (key, sender) = (key.clone(), entry.inbound.sender.clone());
-    Ok(desk.store.write(move |tx| tx.session_ensure(&key.instance, &key.conversation, &sender, now())).await?)
+    let ensured = desk.store.write(move |tx| tx.session_ensure(&key.instance, &key.conversation, &sender, now()));
+    Ok(Some(ensured.await?))
 }
 
 /// A session's messages since its last compaction.
