@@ -27,7 +27,7 @@ plugin NAME:
 soak:
     cargo xtask soak
 
-# Switches off each mechanism that stops an attack, one by one: its test has to fail.
+# Switches off each mechanism that stops an attack, one by one: its test has to fail
 mutants:
     cargo xtask soak mutants
 
