@@ -27,6 +27,10 @@ plugin NAME:
 soak:
     cargo xtask soak
 
+# Switches off each mechanism that stops an attack, one by one: its test has to fail
+mutants:
+    cargo xtask soak mutants
+
 # Install what building and testing need
 setup *ARGS:
     cargo xtask setup {{ ARGS }}

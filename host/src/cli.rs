@@ -105,6 +105,15 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
+/// With its causes; many of our errors name their cause in their own words, and nothing is said twice.
+fn in_words(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |text, cause| match cause.to_string() {
+        cause if text.is_empty() => cause,
+        cause if text.contains(&cause) => text,
+        cause => format!("{text}: {cause}"),
+    })
+}
+
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self { exit: Exit::Config, error: error.into() }
@@ -176,7 +185,7 @@ pub fn run(hooks: Hooks) -> ExitCode {
         Ok(exit) => exit,
         Err(Failure { error, .. }) if reader_left(&error) => Exit::Done,
         Err(Failure { exit, error }) => {
-            output.note(Paint::Bad, &known.clean(&format!("error: {error:#}")));
+            output.note(Paint::Bad, &known.clean(&format!("error: {}", in_words(&error))));
             exit
         }
     };

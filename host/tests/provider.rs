@@ -118,6 +118,19 @@ fn cut(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.shutdown(Shutdown::Both)
 }
 
+/// One piece, and then nothing more.
+fn stalled(stream: &mut TcpStream) -> std::io::Result<()> {
+    let piece = format!("data: {}\n\n", json!({"choices": [{"delta": {"content": "Very "}}]}));
+    let length = piece.len();
+    write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")?;
+    write!(stream, "{length:x}\r\n{piece}\r\n")
+}
+
+/// What a portal or a misconfigured proxy answers.
+fn page(stream: &mut TcpStream) -> std::io::Result<()> {
+    answer(stream, "200 OK", "content-type: text/html\r\n", "<html><body>Please sign in to the network.</body></html>")
+}
+
 fn broken(stream: &mut TcpStream) -> std::io::Result<()> {
     answer(stream, "200 OK", "content-type: text/event-stream\r\n", "data: {\"choices\": [{\"del\n\n")
 }
@@ -251,6 +264,42 @@ fn a_wrong_key_is_not_tried_again() {
     assert_eq!(
         asked.end,
         failed("fake/gpt-4o-mini needs a sign-in (look at its secrets in config.toml): Incorrect API key provided.")
+    );
+    assert_eq!(asked.kept, [said("user", QUESTION)]);
+}
+
+#[test]
+fn a_service_that_only_ever_asks_to_wait_is_asked_four_times_and_then_reported() {
+    let test = "a_service_that_only_ever_asks_to_wait_is_asked_four_times_and_then_reported";
+    let Some(asked) = ask(test, "", &[too_many_requests]) else { return };
+    assert_eq!((asked.code, asked.times), (Some(1), 4));
+    assert_eq!(asked.end, failed("fake/gpt-4o-mini gave no answer: the model's service asks to wait"));
+    assert_eq!(asked.kept, [said("user", QUESTION)]);
+}
+
+#[test]
+fn a_stream_that_stops_is_given_up_with_the_turns_time() {
+    let test = "a_stream_that_stops_is_given_up_with_the_turns_time";
+    let Some(asked) = ask(test, "turn_timeout = \"3s\"", &[stalled]) else { return };
+    assert_eq!((asked.code, asked.times), (Some(1), 1));
+    // What came until then is the person's.
+    let mut end = failed("Stopped: the turn's time was over. Ask to go on.");
+    end["text"] = json!("Very");
+    assert_eq!(asked.end, end);
+    assert_eq!(asked.kept, [said("user", QUESTION), said("assistant", "Very ")]);
+}
+
+#[test]
+fn a_page_in_place_of_an_answer_is_reported() {
+    let test = "a_page_in_place_of_an_answer_is_reported";
+    let Some(asked) = ask(test, "", &[page]) else { return };
+    assert_eq!((asked.code, asked.times), (Some(1), 4));
+    assert_eq!(
+        asked.end,
+        failed(
+            "fake/gpt-4o-mini gave no answer: the connection to the model's service failed: the answer broke off before \
+             its end"
+        )
     );
     assert_eq!(asked.kept, [said("user", QUESTION)]);
 }

@@ -241,11 +241,17 @@ fn each_mechanism_that_mutants_switch_off_is_where_they_say_and_has_its_test() {
         if found != 1 || word("find") == word("replace") {
             wrong.push(format!("{name}: `find` stands {found} times in {}", word("file")));
         }
-        let (module, test) = word("test").rsplit_once("::").unwrap_or(("", word("test")));
-        let file = ["host/tests", word("target"), module].join("/");
-        let code = read(&repository.join(format!("{}.rs", file.trim_end_matches('/'))));
-        if code.matches(&format!("fn {test}()")).count() != 1 {
-            wrong.push(format!("{name}: there is no test {}", word("test")));
+        let tests = mutant.get("tests").and_then(toml::Value::as_array).unwrap();
+        for path in tests.iter().filter_map(toml::Value::as_str) {
+            let (module, test) = path.rsplit_once("::").unwrap_or(("", path));
+            let file = ["host/tests", word("target"), module].join("/");
+            let code = read(&repository.join(format!("{}.rs", file.trim_end_matches('/'))));
+            if code.matches(&format!("fn {test}()")).count() != 1 {
+                wrong.push(format!("{name}: there is no test {path}"));
+            }
+        }
+        if tests.is_empty() || !word("replace").contains("OFF") {
+            wrong.push(format!("{name}: it has no tests, or no OFF"));
         }
     }
     assert_eq!(wrong, Vec::<String>::new());

@@ -1,8 +1,9 @@
 //! `cargo xtask soak mutants`: whether each mechanism that stops an attack is what its test is about.
 //!
-//! `host/tests/mutants.toml` names the mechanisms, how each looks when it is switched off, and the test that must fail
-//! then. The change is made in a copy of the source with a target folder of its own, both below `target/mutants`, so the
-//! tree itself is never touched. Before anything is switched off all the tests run once and have to pass.
+//! `host/tests/mutants.toml` names the mechanisms, how each looks when it is switched off, and the tests that must fail
+//! then. A copy of the source gets a switch at each of these places, and a target folder of its own, both below
+//! `target/mutants`: what is shipped has no switches, and all of them cost one build. First the tests run with nothing
+//! switched off and have to pass; then each mechanism is off for its own tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,11 +13,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::guests;
-use crate::step::{Done, Ended, Report, Run, Step, say, shown};
+use crate::step::{Done, Ended, Report, Run, Step, say};
 use crate::workspace::Workspace;
 
 /// The list, from the root.
 const LIST: &str = "host/tests/mutants.toml";
+/// Names what is switched off; only the copy looks at it.
+const VARIABLE: &str = "OPENPISTA_MUTANT";
 /// What all tests together may take while nothing is switched off.
 const ALL: Duration = Duration::from_secs(600);
 /// What one test may take beyond all of them before: what has not ended by then has noticed, too.
@@ -31,11 +34,11 @@ struct Mutant {
     find: String,
     replace: String,
     target: String,
-    test: String,
+    tests: Vec<String>,
 }
 
 /// What came of one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// The test failed.
     Noticed,
@@ -43,21 +46,18 @@ enum Fate {
     Hung,
     /// The test passed all the same.
     Survived,
-    /// It could not be tried.
-    Untried(String),
 }
 
 impl Fate {
-    fn words(&self) -> String {
+    fn words(self) -> &'static str {
         match self {
-            Self::Noticed => "failed as it should".into(),
-            Self::Hung => "failed as it should (it did not end)".into(),
-            Self::Survived => "SURVIVED".into(),
-            Self::Untried(why) => format!("NOT TRIED: {why}"),
+            Self::Noticed => "failed as it should",
+            Self::Hung => "failed as it should (it did not end)",
+            Self::Survived => "SURVIVED",
         }
     }
 
-    fn is_good(&self) -> bool {
+    fn is_good(self) -> bool {
         matches!(self, Self::Noticed | Self::Hung)
     }
 }
@@ -69,30 +69,29 @@ struct Copy {
     logs: PathBuf,
     /// The guests that are left out of the build.
     guests: Vec<String>,
-    /// A file in which something is switched off, and its text before.
-    changed: Option<(PathBuf, String)>,
 }
 
 /// Tries the mutants of these names, or all. True if each was noticed.
 pub fn run(workspace: &Workspace, only: &[String], mut report: Report) -> Result<bool> {
-    let mutants = chosen(read(&workspace.root().join(LIST))?, only)?;
+    let all = read(&workspace.root().join(LIST))?;
+    let mutants = chosen(&all, only)?;
     let step = |name, does: &str| Step { name, does: does.into(), alone: "cargo xtask soak mutants".into() };
     if !report.step(step("components", "builds what the tests load"), || guests::build_all(workspace)) {
         return Ok(report.finish());
     }
     let mut copy = None;
     let copying = || {
-        copy = Some(Copy::make(workspace)?);
+        copy = Some(Copy::make(workspace, &all)?);
         Ok(Done::Yes)
     };
-    report.step(step("copy", "copies the source to target/mutants"), copying);
-    let Some(mut copy) = copy else { return Ok(report.finish()) };
-    let before = step("before", "builds the copy and runs the tests: with every mechanism they pass");
+    report.step(step("copy", "copies the source to target/mutants, with switches"), copying);
+    let Some(copy) = copy else { return Ok(report.finish()) };
+    let before = step("before", "builds the copy and runs the tests: with nothing switched off they pass");
     let mut limit = ONE;
+    let mut executables = BTreeMap::new();
     let passing = || {
-        let began = Instant::now();
-        copy.all_pass(workspace, &mutants)?;
-        limit += began.elapsed();
+        let together = copy.all_pass(workspace, &mutants, &mut executables)?;
+        limit += together;
         Ok(Done::Yes)
     };
     if !report.step(before, passing) {
@@ -101,20 +100,24 @@ pub fn run(workspace: &Workspace, only: &[String], mut report: Report) -> Result
     let mut fates = Vec::new();
     let trying = || {
         for mutant in &mutants {
-            let began = Instant::now();
-            let fate = copy.fate(workspace, mutant, limit).unwrap_or_else(|error| Fate::Untried(format!("{error:#}")));
-            say(&format!("  {}: {} ({})", mutant.name, fate.words(), shown(began.elapsed())));
-            fates.push(fate);
+            for test in &mutant.tests {
+                let executable = executables.get(&mutant.target).context("nothing was built")?;
+                let fate = copy.fate(workspace, executable, mutant, test, limit)?;
+                say(&format!("  {}: {}", mutant.name, fate.words()));
+                if fate == Fate::Survived {
+                    say(&format!("    {test} passes, although {}", mutant.off));
+                }
+                fates.push((mutant.name.as_str(), test.as_str(), fate));
+            }
         }
-        copy.put_back()?;
-        let bad = fates.iter().filter(|fate| !fate.is_good()).count();
+        let bad = fates.iter().filter(|(.., fate)| !fate.is_good()).count();
         if bad > 0 {
-            bail!("{bad} of {} mechanisms can be switched off and no test fails", mutants.len());
+            bail!("{bad} tests pass though the mechanism that they are about is switched off");
         }
         Ok(Done::Yes)
     };
     report.step(step("mutants", "switches off one mechanism after the other"), trying);
-    say(&table(&mutants, &fates));
+    say(&table(&fates));
     Ok(report.finish())
 }
 
@@ -132,6 +135,8 @@ fn parse(text: &str) -> Result<Vec<Mutant>> {
                 let word = entry.get(key).and_then(toml::Value::as_str);
                 word.map(str::to_string).with_context(|| format!("a mutant has no `{key}`: {entry}"))
             };
+            let tests = entry.get("tests").and_then(toml::Value::as_array);
+            let tests = tests.with_context(|| format!("a mutant has no `tests`: {entry}"))?;
             Ok(Mutant {
                 name: word("name")?,
                 off: word("off")?,
@@ -139,48 +144,52 @@ fn parse(text: &str) -> Result<Vec<Mutant>> {
                 find: word("find")?,
                 replace: word("replace")?,
                 target: word("target")?,
-                test: word("test")?,
+                tests: tests.iter().filter_map(toml::Value::as_str).map(str::to_string).collect(),
             })
         })
         .collect()
 }
 
-fn chosen(all: Vec<Mutant>, only: &[String]) -> Result<Vec<Mutant>> {
+fn chosen(all: &[Mutant], only: &[String]) -> Result<Vec<Mutant>> {
     if let Some(unknown) = only.iter().find(|name| !all.iter().any(|mutant| mutant.name == **name)) {
         bail!("{LIST} has no mutant `{unknown}`");
     }
-    Ok(all.into_iter().filter(|mutant| only.is_empty() || only.contains(&mutant.name)).collect())
+    Ok(all.iter().filter(|mutant| only.is_empty() || only.contains(&mutant.name)).cloned().collect())
 }
 
-/// The text with the mechanism switched off.
-fn switched_off(text: &str, mutant: &Mutant) -> Result<String> {
-    match text.matches(&mutant.find).count() {
-        1 => Ok(text.replacen(&mutant.find, &mutant.replace, 1)),
-        count => bail!("`find` stands {count} times in {}", mutant.file),
-    }
+/// The text of a file with its switches.
+fn with_switches(text: String, path: &str, mutants: &[Mutant]) -> Result<String> {
+    mutants.iter().filter(|mutant| mutant.file == path).try_fold(text, |text, mutant| {
+        match text.matches(&mutant.find).count() {
+            1 => {
+                let off = format!("(std::env::var_os({VARIABLE:?}).is_some_and(|name| name == {:?}))", mutant.name);
+                Ok(text.replacen(&mutant.find, &mutant.replace.replace("OFF", &off), 1))
+            }
+            count => bail!("{}: `find` stands {count} times in {path}", mutant.name),
+        }
+    })
 }
 
-fn table(mutants: &[Mutant], fates: &[Fate]) -> String {
-    let width = |of: fn(&Mutant) -> &String| mutants.iter().map(|one| of(one).chars().count()).max().unwrap_or(0);
-    let (name, test) = (width(|one| &one.name), width(|one| &one.test));
-    let rows = mutants.iter().zip(fates);
-    rows.map(|(mutant, fate)| format!("  {:name$}  {:test$}  {}\n", mutant.name, mutant.test, fate.words())).collect()
+fn table(fates: &[(&str, &str, Fate)]) -> String {
+    let name = fates.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
+    let test = fates.iter().map(|(_, test, _)| test.chars().count()).max().unwrap_or(0);
+    let rows = fates.iter();
+    rows.map(|(mechanism, about, fate)| format!("  {mechanism:name$}  {about:test$}  {}\n", fate.words())).collect()
 }
 
 impl Copy {
     /// What git knows, and what it would add; with what is compiled already of other people's crates, the first time.
-    fn make(workspace: &Workspace) -> Result<Self> {
+    fn make(workspace: &Workspace, mutants: &[Mutant]) -> Result<Self> {
         let folder = workspace.target().join("mutants");
         let copy = Self {
             root: folder.join("source"),
             target: folder.join("target"),
             logs: folder.join("logs"),
             guests: guests::find(&workspace.root().join(guests::TEST_GUESTS))?,
-            changed: None,
         };
         fs::create_dir_all(&copy.root).with_context(|| format!("cannot make {}", copy.root.display()))?;
         fs::create_dir_all(&copy.logs).with_context(|| format!("cannot make {}", copy.logs.display()))?;
-        copy.take_over(workspace)?;
+        copy.take_over(workspace, mutants)?;
         let compiled = workspace.target().join("debug");
         if !copy.target.exists() && compiled.exists() {
             for part in [".fingerprint", "build", "deps"] {
@@ -190,8 +199,9 @@ impl Copy {
         Ok(copy)
     }
 
-    /// Makes every file as it is in the tree; one that is the same already is not touched, so it is not compiled again.
-    fn take_over(&self, workspace: &Workspace) -> Result<()> {
+    /// Makes every file as it is in the tree, with switches; one that is so already is not touched, so it is not compiled
+    /// again.
+    fn take_over(&self, workspace: &Workspace, mutants: &[Mutant]) -> Result<()> {
         let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
         let listed = Run::new(workspace.root(), "git").args(arguments).output()?;
         let listed: BTreeSet<&str> = listed.split('\0').filter(|path| !path.is_empty()).collect();
@@ -202,7 +212,10 @@ impl Copy {
                 continue;
             }
             // Following links: a copy of what they lead to does as well.
-            let bytes = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
+            let mut bytes = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
+            if mutants.iter().any(|mutant| mutant.file == *path) {
+                bytes = with_switches(String::from_utf8(bytes)?, path, mutants)?.into_bytes();
+            }
             if fs::read(&to).is_ok_and(|there| there == bytes) {
                 continue;
             }
@@ -239,6 +252,7 @@ impl Copy {
         workspace: &Workspace,
         executable: &Path,
         tests: &[&str],
+        off: Option<&str>,
         limit: Duration,
         log: &Path,
     ) -> Result<Ended> {
@@ -246,62 +260,51 @@ impl Copy {
             .env("OPENPISTA_STOCK", workspace.plugins())
             .env("OPENPISTA_TEST_GUESTS", workspace.test_guests())
             .env("OPENPISTA_NPM", workspace.npm())
+            .env(VARIABLE, off.unwrap_or_default())
             .arg("--exact")
             .args(tests)
             .ends_within(limit, log)
     }
 
-    /// Fails unless all tests pass.
-    fn all_pass(&self, workspace: &Workspace, mutants: &[Mutant]) -> Result<()> {
+    /// Fails unless all tests pass; how long they took. `executables` are what was built, by target.
+    fn all_pass(
+        &self,
+        workspace: &Workspace,
+        mutants: &[Mutant],
+        executables: &mut BTreeMap<String, PathBuf>,
+    ) -> Result<Duration> {
         let mut by_target: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for mutant in mutants {
-            by_target.entry(&mutant.target).or_default().insert(&mutant.test);
+            by_target.entry(&mutant.target).or_default().extend(mutant.tests.iter().map(String::as_str));
         }
+        let mut together = Duration::ZERO;
         for (target, tests) in by_target {
             let executable = self.build(target)?;
             let tests: Vec<&str> = tests.into_iter().collect();
             let log = self.logs.join("before.log");
-            let ended = self.test(workspace, &executable, &tests, ALL, &log)?;
+            let began = Instant::now();
+            let ended = self.test(workspace, &executable, &tests, None, ALL, &log)?;
+            together += began.elapsed();
             let said = fs::read_to_string(&log).unwrap_or_default();
             if ended != Ended::Well || !said.contains(&format!("test result: ok. {} passed", tests.len())) {
-                bail!("with every mechanism in place the tests do not pass; see {}", log.display());
+                bail!("with nothing switched off the tests do not pass; see {}", log.display());
             }
+            executables.insert(target.to_string(), executable);
         }
-        Ok(())
+        Ok(together)
     }
 
-    /// Leaves the copy as it is if that is switched off already, so that nothing is compiled again.
-    fn switch_off(&mut self, mutant: &Mutant) -> Result<()> {
-        let path = self.root.join(&mutant.file);
-        let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
-        let before = match &self.changed {
-            Some((changed, before)) if *changed == path => before.clone(),
-            _ => read(&path)?,
-        };
-        let after = switched_off(&before, mutant)?;
-        if read(&path)? == after {
-            return Ok(());
-        }
-        self.put_back()?;
-        fs::write(&path, after).with_context(|| format!("cannot write {}", path.display()))?;
-        self.changed = Some((path, before));
-        Ok(())
-    }
-
-    fn put_back(&mut self) -> Result<()> {
-        let Some((path, before)) = self.changed.take() else { return Ok(()) };
-        fs::write(&path, before).with_context(|| format!("cannot write {}", path.display()))
-    }
-
-    fn fate(&mut self, workspace: &Workspace, mutant: &Mutant, limit: Duration) -> Result<Fate> {
-        self.switch_off(mutant)?;
-        let executable = self.build(&mutant.target)?;
+    fn fate(
+        &self,
+        workspace: &Workspace,
+        executable: &Path,
+        mutant: &Mutant,
+        test: &str,
+        limit: Duration,
+    ) -> Result<Fate> {
         let log = self.logs.join(format!("{}.log", mutant.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-")));
-        Ok(match self.test(workspace, &executable, &[&mutant.test], limit, &log)? {
-            Ended::Well => {
-                say(&format!("  nobody noticed: {}", mutant.off));
-                Fate::Survived
-            }
+        Ok(match self.test(workspace, executable, &[test], Some(&mutant.name), limit, &log)? {
+            Ended::Well => Fate::Survived,
             Ended::Badly => Fate::Noticed,
             Ended::Late => Fate::Hung,
         })
@@ -363,26 +366,30 @@ mod tests {
             off: word("nothing stops it"),
             file: word("a.rs"),
             find: find.into(),
-            replace: word("false"),
+            replace: word("a < b && !OFF"),
             target: word("hostile"),
-            test: word("part::it_stops"),
+            tests: vec![word("part::it_stops")],
         }
     }
 
     #[test]
-    fn what_is_switched_off_stands_there_once() {
-        assert_eq!(switched_off("if a < b {}", &mutant("one", "a < b")).unwrap(), "if false {}");
-        let twice = switched_off("a a", &mutant("one", "a")).unwrap_err().to_string();
-        assert_eq!(twice, "`find` stands 2 times in a.rs");
-        assert!(switched_off("b", &mutant("one", "a")).is_err());
+    fn what_gets_a_switch_stands_there_once() {
+        let switched = |text: &str, find| with_switches(text.into(), "a.rs", &[mutant("one", find)]);
+        assert_eq!(
+            switched("if a < b {}", "a < b").unwrap(),
+            "if a < b && !(std::env::var_os(\"OPENPISTA_MUTANT\").is_some_and(|name| name == \"one\")) {}"
+        );
+        assert_eq!(switched("a a", "a").unwrap_err().to_string(), "one: `find` stands 2 times in a.rs");
+        assert!(switched("b", "a").is_err());
+        assert_eq!(with_switches("b".into(), "other.rs", &[mutant("one", "a")]).unwrap(), "b");
     }
 
     #[test]
     fn only_those_that_are_named_are_tried_and_an_unknown_name_is_refused() {
-        let all = || vec![mutant("one", "a"), mutant("two", "b")];
-        assert_eq!(chosen(all(), &[]).unwrap(), all());
-        assert_eq!(chosen(all(), &["two".into()]).unwrap(), [mutant("two", "b")]);
-        let unknown = chosen(all(), &["three".into()]).unwrap_err().to_string();
+        let all = [mutant("one", "a"), mutant("two", "b")];
+        assert_eq!(chosen(&all, &[]).unwrap(), all);
+        assert_eq!(chosen(&all, &["two".into()]).unwrap(), [mutant("two", "b")]);
+        let unknown = chosen(&all, &["three".into()]).unwrap_err().to_string();
         assert_eq!(unknown, "host/tests/mutants.toml has no mutant `three`");
     }
 
@@ -394,10 +401,8 @@ mod tests {
 
     #[test]
     fn the_table_says_what_survived() {
-        let mutants = [mutant("one", "a"), mutant("second", "b"), mutant("third", "c")];
-        let table = table(&mutants, &[Fate::Noticed, Fate::Survived, Fate::Untried("it does not compile".into())]);
-        let expected = "  one     part::it_stops  failed as it should\n  second  part::it_stops  SURVIVED\n  third   \
-                        part::it_stops  NOT TRIED: it does not compile\n";
+        let table = table(&[("one", "part::it_stops", Fate::Noticed), ("second", "it_too", Fate::Survived)]);
+        let expected = "  one     part::it_stops  failed as it should\n  second  it_too          SURVIVED\n";
         assert_eq!(table, expected);
     }
 

@@ -4,7 +4,7 @@
 //! is always whole: one that is empty or cut off is damage and never taken for a first start.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,8 @@ use super::migrations;
 const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 /// The fields of the file's first 64 bytes that tell its length, each a little-endian `u32`: see redb's `header.rs`.
 const GEOMETRY: std::ops::Range<usize> = 12..32;
+/// The page that redb's header is in.
+const HEADER: usize = 4096;
 const ATTEMPTS: usize = 3;
 
 /// Opens the database, makes it when there is none, and brings it up to the current format.
@@ -47,33 +49,60 @@ pub(super) fn open(path: &Path, cache: usize) -> Result<Database, OpenError> {
 /// Opens a file that is there, without looking at its format.
 pub(super) fn open_existing(path: &Path, cache: usize) -> Result<Database, OpenError> {
     let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| error::of_io(path, &error))?;
-    let expected = check_header(path, &mut file)?;
+    let (header, expected) = check_header(path, &mut file)?;
     // What is said to a damaged file: the missing end explains it better than whatever redb stumbled over.
     let damaged = |reason: String| match std::fs::metadata(path) {
         Ok(found) if found.len() < expected => OpenError::CutOff { path: path.into(), length: found.len(), expected },
         _ => OpenError::Corrupt { path: path.into(), reason },
     };
     let opened = catch_unwind(AssertUnwindSafe(|| redb::Builder::new().set_cache_size(cache).create_file(file)))
-        .map_err(|panic| damaged(error::panic_text(panic.as_ref())))?;
-    let database = opened.map_err(|error| match error {
-        DatabaseError::DatabaseAlreadyOpen => OpenError::Locked { path: path.into() },
-        DatabaseError::Storage(StorageError::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            damaged("it ends too early".into())
-        }
-        DatabaseError::Storage(StorageError::Io(error)) => error::of_io(path, &error),
-        other => damaged(other.to_string()),
-    })?;
+        .map_err(|panic| damaged(error::panic_text(panic.as_ref())))
+        .and_then(|opened| {
+            opened.map_err(|error| match error {
+                DatabaseError::DatabaseAlreadyOpen => OpenError::Locked { path: path.into() },
+                DatabaseError::Storage(StorageError::Io(error))
+                    if error.kind() == std::io::ErrorKind::UnexpectedEof =>
+                {
+                    damaged("it ends too early".into())
+                }
+                DatabaseError::Storage(StorageError::Io(error)) => error::of_io(path, &error),
+                other => damaged(other.to_string()),
+            })
+        });
+    if let Err(OpenError::CutOff { .. } | OpenError::Corrupt { .. }) = &opened {
+        put_back(path, &header);
+    }
+    let database = opened?;
     // A backup that was put back may have come with any mode.
     private(path).map_err(|error| error::of_io(path, &error))?;
     Ok(database)
 }
 
-/// The length that the file should have at least, in bytes.
-fn check_header(path: &Path, file: &mut File) -> Result<u64, OpenError> {
+/// Before redb finds out that it cannot repair a file it has written into its header what it made of it: the length as it
+/// is now. The next start would no longer know that something is missing.
+fn put_back(path: &Path, header: &[u8]) {
+    let put = || {
+        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut now = vec![0; header.len()];
+        file.read_exact(&mut now)?;
+        if now == header {
+            return Ok(());
+        }
+        file.rewind()?;
+        file.write_all(header)
+    };
+    if let Err(error) = put() {
+        let error: std::io::Error = error;
+        tracing::warn!("{} could not be left as it was: {error}", path.display());
+    }
+}
+
+/// The page of the header, and the length that the file should have at least, in bytes.
+fn check_header(path: &Path, file: &mut File) -> Result<(Vec<u8>, u64), OpenError> {
     let length = file.metadata().map_err(|error| error::of_io(path, &error))?.len();
-    let mut header = Vec::with_capacity(GEOMETRY.end);
-    let most = u64::try_from(GEOMETRY.end).unwrap_or(u64::MAX);
-    file.by_ref().take(most).read_to_end(&mut header).map_err(|error| error::of_io(path, &error))?;
+    let mut header = Vec::with_capacity(HEADER);
+    let most = u64::try_from(HEADER).unwrap_or(u64::MAX);
+    std::io::Read::by_ref(file).take(most).read_to_end(&mut header).map_err(|error| error::of_io(path, &error))?;
     let start = header.get(..MAGIC.len().min(header.len())).unwrap_or_default();
     if !MAGIC.starts_with(start) {
         return Err(OpenError::NotADatabase { path: path.into() });
@@ -88,7 +117,8 @@ fn check_header(path: &Path, file: &mut File) -> Result<u64, OpenError> {
     let (page, region_header, region_most, full_regions, trailing) = (next(), next(), next(), next(), next());
     let trailing = if trailing == 0 { 0 } else { trailing.saturating_add(region_header) };
     let regions = full_regions.saturating_mul(region_header.saturating_add(region_most));
-    Ok(regions.saturating_add(trailing).saturating_add(1).saturating_mul(page))
+    let expected = regions.saturating_add(trailing).saturating_add(1).saturating_mul(page);
+    Ok((header, expected))
 }
 
 /// `None`: another process was faster.

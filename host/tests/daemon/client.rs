@@ -93,6 +93,12 @@ impl Client {
         }
     }
 
+    /// Takes in what comes within so long.
+    pub async fn listen(&mut self, time: Duration) {
+        let end = Instant::now() + PATIENCE;
+        let _ = tokio::time::timeout(time, async { while let Ok(Some(_)) = self.next(end).await {} }).await;
+    }
+
     /// The next frame of this type.
     pub async fn expect(&mut self, wanted: &str) -> Value {
         self.expect_any(&[wanted]).await
@@ -136,7 +142,8 @@ impl Client {
     }
 
     fn story(&self) -> String {
-        self.seen.iter().rev().take(12).rev().map(|frame| format!("\n  {frame}")).collect()
+        let cut = |frame: &Value| frame.to_string().chars().take(400).collect::<String>();
+        self.seen.iter().rev().take(12).rev().map(|frame| format!("\n  {}", cut(frame))).collect()
     }
 }
 

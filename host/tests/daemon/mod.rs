@@ -80,8 +80,7 @@ impl Home {
         let private = |path: &Path| std::fs::DirBuilder::new().mode(0o700).recursive(true).create(path).unwrap();
         private(&home.path());
         private(&home.workspace());
-        private(&home.path().join("cache"));
-        copy_compiled(&compiled(), &home.path().join("cache"));
+        home.warm();
         std::fs::write(home.workspace().join("marmalade.txt"), "sweet\n").unwrap();
         home
     }
@@ -103,6 +102,13 @@ impl Home {
         let mut file = std::fs::OpenOptions::new();
         let file = file.create(true).truncate(true).write(true).mode(0o600).open(self.path().join("config.toml"));
         std::io::Write::write_all(&mut file.unwrap(), text.as_bytes()).unwrap();
+    }
+
+    /// Gives it what earlier tests compiled.
+    pub fn warm(&self) {
+        let cache = self.path().join("cache");
+        std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&cache).unwrap();
+        copy_compiled(&compiled(), &cache);
     }
 
     /// `--home`
@@ -175,7 +181,23 @@ impl Home {
 
     /// As `start`, with more of an environment.
     pub async fn start_with(&self, environment: &[(&str, &str)]) -> Daemon {
-        let mut daemon = self.launch(environment);
+        self.started(self.launch(environment)).await
+    }
+
+    /// As `start`, by a command that runs what is said behind it.
+    pub async fn start_in(&self, around: &[&str]) -> Daemon {
+        let inner = self.daemon_command();
+        let (program, arguments) = around.split_first().unwrap();
+        let mut command = Command::new(program);
+        command.args(arguments).arg(inner.as_std().get_program()).args(inner.as_std().get_args()).env_clear();
+        for (name, value) in inner.as_std().get_envs() {
+            command.envs(value.map(|value| (name, value)));
+        }
+        command.current_dir(self.workspace()).stdin(Stdio::null()).kill_on_drop(true);
+        self.started(self.spawn(command)).await
+    }
+
+    async fn started(&self, mut daemon: Daemon) -> Daemon {
         let address = daemon.ready(self).await.unwrap_or_else(|| {
             let log = std::fs::read_to_string(&daemon.log).unwrap_or_default();
             panic!("the daemon ended before it was ready:\n{log}")
@@ -187,10 +209,19 @@ impl Home {
 
     /// A daemon that may or may not become ready.
     pub fn launch(&self, environment: &[(&str, &str)]) -> Daemon {
+        let mut command = self.daemon_command();
+        command.envs(environment.iter().copied());
+        self.spawn(command)
+    }
+
+    fn daemon_command(&self) -> Command {
+        self.command(&["run", "--no-console", "--listen", "127.0.0.1:0"])
+    }
+
+    fn spawn(&self, mut command: Command) -> Daemon {
         let log = self.folder.path().join("stderr");
         let file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&log).unwrap();
-        let mut command = self.command(&["run", "--no-console", "--listen", "127.0.0.1:0"]);
-        command.stdout(Stdio::null()).stderr(file).envs(environment.iter().copied());
+        command.stdout(Stdio::null()).stderr(file);
         Daemon { child: command.spawn().unwrap(), log, address: String::new() }
     }
 }

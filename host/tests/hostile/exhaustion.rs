@@ -39,7 +39,7 @@ async fn an_endless_loop_runs_into_its_running_time_and_leaves_the_only_thread_t
     let stopped = bench.beside_pure(json!({ "attack": "spin" })).await.unwrap_err();
     assert_eq!(violation(stopped), Violation::Running(200));
 
-    let bench = Bench::hostile("limits = { running = \"20s\" }").await;
+    let bench = Bench::hostile("limits = { running = \"5s\" }").await;
     tokio::select! {
         biased;
         ended = bench.attack(json!({ "attack": "spin" })) => panic!("it kept the thread until it was stopped: {ended:?}"),
@@ -49,7 +49,7 @@ async fn an_endless_loop_runs_into_its_running_time_and_leaves_the_only_thread_t
 
 #[tokio::test]
 async fn an_endless_loop_is_cut_off_two_seconds_after_the_turn_was_cancelled() {
-    let bench = Bench::hostile("").await;
+    let bench = Bench::hostile("limits = { running = \"10s\" }").await;
     let cancel = CancellationToken::new();
     cancel.cancel();
     let stopped = bench.call("attack", json!({ "attack": "spin" }), cancel).await;

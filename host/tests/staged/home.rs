@@ -87,6 +87,7 @@ impl Home {
         command
     }
 
+    #[allow(dead_code, reason = "not each test crate that includes this file has a use for it")]
     /// Runs it to its end: the exit code, the JSON values it wrote, what it said.
     pub fn run(&self, arguments: &[&str]) -> (Option<i32>, Vec<serde_json::Value>, String) {
         let output = self.host(arguments).output().unwrap();

@@ -243,8 +243,27 @@ fn failure(from: Outgoing<'_>, target: &Target, error: &reqwest::Error) -> Error
         Some(ResolveError::Refused(refused)) => from.refused(target, refused),
         Some(unknown) => Error::Unavailable(unknown.to_string()),
         None => {
-            Error::Unavailable(from.secrets.redact(&format!("no answer from {}: {}", target.entry(), cause(error))))
+            let advice = if untrusted(error) { UNTRUSTED } else { "" };
+            let why = format!("no answer from {}: {}{advice}", target.entry(), cause(error));
+            Error::Unavailable(from.secrets.redact(&why))
         }
+    }
+}
+
+/// What helps against a certificate that is not trusted.
+pub(super) const UNTRUSTED: &str = "; if you trust that server, add its authority to the system's, or name a file with all that you trust in SSL_CERT_FILE";
+
+/// The server showed a certificate that is not trusted for it.
+fn untrusted(error: &reqwest::Error) -> bool {
+    chain(error).filter_map(|error| error.downcast_ref::<std::io::Error>()).any(bad_certificate)
+}
+
+/// The same, of a handshake.
+pub(super) fn bad_certificate(error: &std::io::Error) -> bool {
+    let Some(inner) = error.get_ref() else { return false };
+    match inner.downcast_ref::<std::io::Error>() {
+        Some(within) => bad_certificate(within),
+        None => matches!(inner.downcast_ref::<rustls::Error>(), Some(rustls::Error::InvalidCertificate(_))),
     }
 }
 

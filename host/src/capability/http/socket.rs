@@ -17,7 +17,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use tokio_util::either::Either;
 
 use super::address::Reach;
-use super::exchange::{header_pair, kept_headers, parse_url};
+use super::exchange::{UNTRUSTED, bad_certificate, header_pair, kept_headers, parse_url};
 use super::resolve::ResolveError;
 use super::scope::{Target, TargetHost};
 use super::{Egress, Outgoing};
@@ -139,7 +139,10 @@ impl Egress {
             TargetHost::Name(name) => ServerName::try_from(name.clone()).map_err(|error| untrusted(&error))?,
         };
         let connector = TlsConnector::from(Arc::new(self.tls()?.clone()));
-        let stream = connector.connect(name, stream).await.map_err(|error| untrusted(&error))?;
+        let stream = connector.connect(name, stream).await.map_err(|error| {
+            let advice = if bad_certificate(&error) { UNTRUSTED } else { "" };
+            untrusted(&format_args!("{error}{advice}"))
+        })?;
         Ok(Either::Right(stream))
     }
 

@@ -76,6 +76,7 @@ fn a_cut_off_database_is_refused_or_whole() {
             Err(OpenError::CutOff { length: found, expected, .. }) => {
                 assert_eq!(found, u64::try_from(length).unwrap());
                 assert!(expected > found);
+                assert!(std::fs::read(&path).unwrap() == bytes[..length], "cut at {length}: it was changed");
             }
             Err(other) => panic!("cut at {length} of {}: {other:?}", bytes.len()),
             // Only unused space was cut.
