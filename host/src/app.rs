@@ -28,7 +28,7 @@ use crate::capability::secrets::{Known, SecretValue};
 use crate::capability::shell::Shell;
 use crate::cli::DaemonOptions;
 use crate::config::{self, Config};
-use crate::gateway::{ChannelOptions, Gateway, Parts};
+use crate::gateway::{ChannelOptions, Contacts, Gateway, Parts};
 use crate::message::{new_id, now};
 use crate::models::{Choice, Models};
 use crate::output::Paint;
@@ -441,7 +441,14 @@ fn channel_options(config: &Config) -> BTreeMap<String, ChannelOptions> {
             let options = ChannelOptions {
                 mount: channel.mount.clone(),
                 public_url: config.server.public_url.as_ref().map(ToString::to_string),
-                allow: (channel.contacts == Some(config::Contacts::Allow)).then(|| channel.allow.clone()),
+                contacts: match (channel.contacts, channel.allow.is_empty()) {
+                    (Some(config::Contacts::Open), _) => Some(Contacts::Open),
+                    (Some(config::Contacts::Allow), _) => Some(Contacts::Allow(channel.allow.clone())),
+                    (Some(config::Contacts::Pairing), _) | (None, false) => {
+                        Some(Contacts::Pairing(channel.allow.clone()))
+                    }
+                    (None, true) => None,
+                },
             };
             (channel.name.clone(), options)
         })

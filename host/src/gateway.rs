@@ -6,6 +6,7 @@
 //! for each conversation that shows replies in order; `control` answers what clients ask about conversations. What goes
 //! to a channel goes through `discreet`, without the host's secrets.
 
+mod contacts;
 mod control;
 mod deliver;
 mod discreet;
@@ -30,6 +31,7 @@ use crate::live::Live;
 use crate::message::{Decision, Delivery, DeliveryContent, Inbound, Media, Sender, now};
 use crate::plugin::channel::{ChannelInstance, Failure};
 use crate::plugin::registry::{Registry, RoleKind};
+use self::contacts::Door;
 use crate::session::approver::over;
 use crate::session::{Catalogue, Key, Outlet, Sessions, command};
 use crate::store::{Accepted, Decided, Store, StoreError};
@@ -38,6 +40,7 @@ use crate::wit::openpista::gateway::gateway::Notice;
 use crate::wit::role::channel::Preference;
 use crate::wit::role::observer::Update;
 
+pub use contacts::Contacts;
 pub use deliver::Verdict;
 
 /// Changes of sessions are told to observers together, so often.
@@ -52,8 +55,8 @@ pub struct ChannelOptions {
     pub mount: Option<String>,
     /// The address in front of the mount.
     pub public_url: Option<String>,
-    /// Who may write; none: everybody whom the channel lets in.
-    pub allow: Option<Vec<String>>,
+    /// Who may write; none: everybody where people sign in, else whom the operator lets in.
+    pub contacts: Option<Contacts>,
 }
 
 /// What a gateway is made with.
@@ -118,6 +121,8 @@ struct Preferences {
     working: Option<Duration>,
     activity: bool,
     reasoning: bool,
+    /// It lets nobody in who did not sign in.
+    signed_in: bool,
 }
 
 impl Preferences {
@@ -134,6 +139,7 @@ impl Preferences {
                 Preference::Working(apart) => all.working = ms((*apart).max(1_000)),
                 Preference::Activity => all.activity = true,
                 Preference::Reasoning => all.reasoning = true,
+                Preference::SignedIn => all.signed_in = true,
                 Preference::Other(_) => (),
             }
         }
@@ -435,7 +441,7 @@ impl Gateway {
         state: crate::capability::state::Writes,
         effects: Vec<Effect>,
     ) -> Result<Stored, StoreError> {
-        let allow = self.parts.options.get(instance).and_then(|options| options.allow.clone());
+        let door = self.door(instance);
         let asks = self.opened(instance).asks;
         let instance = instance.to_string();
         let change = move |tx: &mut crate::store::Writing<'_>| {
@@ -446,7 +452,7 @@ impl Gateway {
             for effect in &effects {
                 match effect {
                     Effect::Gateway(effect) => {
-                        store_gateway(tx, &instance, allow.as_deref(), asks, effect, &mut stored)?
+                        store_gateway(tx, &door, asks, effect, &mut stored)?
                     }
                     Effect::Control(effect) => store_control(tx, &instance, effect, &mut stored)?,
                     Effect::Connection(_) => (),
@@ -583,18 +589,17 @@ fn decide(
 
 fn store_gateway(
     tx: &mut crate::store::Writing<'_>,
-    instance: &str,
-    allow: Option<&[String]>,
+    door: &Door,
     asks: bool,
     effect: &gateway_effect::Effect,
     stored: &mut Stored,
 ) -> Result<(), StoreError> {
+    let instance = door.instance.as_str();
     let key = |conversation: &str| Key { instance: instance.to_string(), conversation: conversation.to_string() };
     match effect {
         gateway_effect::Effect::Submit(inbound) => {
-            if allow.is_some_and(|allow| !allow.contains(&inbound.sender.id)) {
-                tracing::warn!(instance, sender = inbound.sender.id, "a message of somebody unknown is not taken");
-                return Ok(());
+            if !door.knows(tx, &inbound.sender)? {
+                return door.stranger(tx, inbound, stored);
             }
             let place = key(&inbound.conversation);
             if !asks && let Some((approval, decision)) = answer_in_words(tx, inbound)? {
@@ -621,6 +626,9 @@ fn store_gateway(
             }
         }
         gateway_effect::Effect::Cancel { conversation, by } => {
+            if !door.knows(tx, by)? {
+                return door.refused(tx, by, "a stop");
+            }
             tracing::info!(instance, conversation, by = by.id, "the turn is stopped");
             stored.cancelled.push(key(conversation));
         }

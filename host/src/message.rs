@@ -33,6 +33,17 @@ pub fn new_id() -> String {
     }
 }
 
+/// Eight letters and digits that nobody can guess and everybody can type: without those that look alike.
+pub fn new_code() -> String {
+    const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let mut bytes = [0_u8; 8];
+    // As for ids.
+    if getrandom::fill(&mut bytes).is_err() {
+        std::process::abort();
+    }
+    bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect()
+}
+
 /// Bytes are base64 in JSON and the like, and themselves in what the store keeps.
 mod base64_in_text {
     use base64::Engine as _;

@@ -21,6 +21,7 @@
 
 mod aging;
 mod approvals;
+mod contacts;
 mod error;
 mod file;
 mod grants;
@@ -47,6 +48,7 @@ use redb::{Database, DatabaseError, ReadableDatabase as _, WriteTransaction};
 use tokio::sync::oneshot;
 
 pub use approvals::Decided;
+pub use contacts::{Contact, Pairing};
 pub use error::{OpenError, StoreError};
 pub use grants::Granted;
 pub use inbox::{Accepted, InboxEntry, InboxKey, Turn};

@@ -89,7 +89,7 @@ impl Settings {
 pub fn setup() -> Setup {
     Setup {
         transports: vec![Transport { id: "console".into(), kind: TransportKind::Console }],
-        preferences: vec![Preference::Increments(PACE), Preference::Activity],
+        preferences: vec![Preference::Increments(PACE), Preference::Activity, Preference::SignedIn],
     }
 }
 

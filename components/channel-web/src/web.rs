@@ -45,6 +45,7 @@ pub fn setup() -> Setup {
             Preference::Working(5_000),
             Preference::Activity,
             Preference::Reasoning,
+            Preference::SignedIn,
         ],
     }
 }

@@ -92,6 +92,40 @@ pub enum Request {
         /// Only this one.
         name: Option<String>,
     },
+    /// Who may write, and who asked to → [`Response::Contact`]…, [`Response::Pairing`]…
+    ContactList {
+        /// Only of this channel.
+        channel: Option<String>,
+    },
+    /// Lets in whoever was shown this code → [`Response::Contact`].
+    ChannelPair {
+        /// As it was typed.
+        code: String,
+    },
+    /// Lets somebody in → [`Response::Contact`].
+    ChannelAllow {
+        /// The instance.
+        channel: String,
+        /// As the channel names them.
+        sender: String,
+    },
+    /// Lets somebody in no more.
+    ChannelForget {
+        /// The instance.
+        channel: String,
+        /// As the channel names them.
+        sender: String,
+    },
+    /// Closes a channel and opens it again.
+    ChannelRestart {
+        /// The instance.
+        channel: String,
+    },
+    /// Gives up what a channel tries again and again → [`Response::Skipped`].
+    ChannelSkip {
+        /// The instance.
+        channel: String,
+    },
     /// The newest first → [`Response::Ledger`]…
     LedgerShow {
         /// Of this plugin or instance.
@@ -132,6 +166,15 @@ pub enum Response {
     Model(ModelSummary),
     /// One channel instance.
     Channel(ChannelSummary),
+    /// Somebody who may write.
+    Contact(ContactSummary),
+    /// Somebody who asked to.
+    Pairing(PairingSummary),
+    /// So many deliveries were given up.
+    Skipped {
+        /// How many.
+        deliveries: usize,
+    },
     /// One line of the ledger.
     Ledger(LedgerEntry),
     /// What came of the check.
@@ -451,6 +494,34 @@ pub struct ChannelSummary {
     pub detail: String,
     /// Its transports.
     pub transports: Vec<TransportSummary>,
+}
+
+/// Somebody who may write to a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContactSummary {
+    /// The instance.
+    pub channel: String,
+    /// As the channel names them.
+    pub sender: String,
+    /// As they call themselves; empty if that is not known.
+    pub name: String,
+    /// When they were let in.
+    pub since: Timestamp,
+}
+
+/// A stranger who has a code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairingSummary {
+    /// For `channel pair`.
+    pub code: String,
+    /// The instance.
+    pub channel: String,
+    /// As the channel names them.
+    pub sender: String,
+    /// As they call themselves.
+    pub name: String,
+    /// The code is good until then.
+    pub expires: Timestamp,
 }
 
 /// A transport of a channel.

@@ -1,5 +1,7 @@
 //! What commands ask of a host, answered from its parts.
 
+mod channels;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,11 +9,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::shown::{in_words, needs, roles, summary, turn_event};
+use super::shown::{needs, roles, summary, turn_event};
 use super::{App, joints};
 use crate::admin::{
-    ChannelSummary, Check, CheckStatus, Grant, Handler, LedgerEntry, ModelSummary, PluginSummary, Refusal, Request,
-    Response, ResponseSink, Standing, Status, TransportSummary, TurnEvent,
+    Check, CheckStatus, Grant, Handler, LedgerEntry, ModelSummary, PluginSummary, Refusal, Request, Response,
+    ResponseSink, Standing, Status, TurnEvent,
 };
 use crate::agent::event::Ending;
 use crate::agent::ports::Toolbox as _;
@@ -21,7 +23,6 @@ use crate::plugin::registry::{Idle, RoleKind, Snapshot};
 use crate::plugin::{Plugin, check_kind, digest};
 use crate::session::{Catalogue as _, Key, Tapped};
 use crate::store::{Granted, LedgerCheck, LedgerFilter, Session, StoreError};
-use crate::transport::State;
 
 /// The instance that sits at this machine: `run -e`.
 const LOCAL: &str = "local";
@@ -92,6 +93,12 @@ impl Admin {
             }
             Request::ModelList => self.models(&out).await?,
             Request::ChannelList { name } => self.channels(name.as_deref(), &out).await?,
+            Request::ContactList { .. }
+            | Request::ChannelPair { .. }
+            | Request::ChannelAllow { .. }
+            | Request::ChannelForget { .. }
+            | Request::ChannelRestart { .. }
+            | Request::ChannelSkip { .. } => self.about_contacts(request, &out).await?,
             Request::LedgerShow { plugin, session, denied, limit } => {
                 self.ledger(plugin, session, denied, limit, &out).await?;
             }
@@ -574,58 +581,6 @@ impl Admin {
             }
         }
         Ok(())
-    }
-
-    async fn channels(&self, name: Option<&str>, out: &ResponseSink) -> Result<(), Refusal> {
-        let transports = self.0.hub.status();
-        let mut found = name.is_none();
-        for status in self.0.gateway.channel_status() {
-            if name.is_some_and(|name| name != status.name) {
-                continue;
-            }
-            found = true;
-            let own: Vec<_> = transports.iter().filter(|transport| transport.instance == status.name).collect();
-            let off = own.iter().all(|transport| matches!(transport.state, State::Off { .. }));
-            let down = own
-                .iter()
-                .any(|transport| !matches!(transport.state, State::Open | State::Listening | State::Off { .. }));
-            let state = match (&status.failed, own.is_empty(), down) {
-                (Some(_), _, _) | (None, true, _) => "down",
-                (None, false, _) if off => "off",
-                (None, false, true) => "connecting",
-                (None, false, false) => "live",
-            };
-            let served = own.iter().any(|transport| matches!(transport.kind, "http" | "websocket"));
-            let address = if served { self.0.address() } else { None };
-            let detail = status.failed.or(status.notice).or(address).unwrap_or_default();
-            let transports = own
-                .into_iter()
-                .map(|transport| TransportSummary {
-                    id: transport.transport.clone(),
-                    kind: transport.kind.to_string(),
-                    state: in_words(&transport.state),
-                    progress: transport.progress,
-                })
-                .collect();
-            let summary =
-                ChannelSummary { name: status.name, plugin: status.plugin, state: state.into(), detail, transports };
-            out.send(Response::Channel(summary)).await?;
-        }
-        for idle in self.0.registry.snapshot().idle.iter().filter(|idle| idle.role == RoleKind::Channel) {
-            if name.is_some_and(|name| name != idle.name) {
-                continue;
-            }
-            found = true;
-            out.send(Response::Channel(ChannelSummary {
-                name: idle.name.clone(),
-                plugin: idle.plugin.clone(),
-                state: "off".into(),
-                detail: idle.reason.clone(),
-                transports: Vec::new(),
-            }))
-            .await?;
-        }
-        if found { Ok(()) } else { Err(Refusal::not_found("there is no channel of that name")) }
     }
 
     async fn ledger(

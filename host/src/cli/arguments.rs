@@ -278,6 +278,44 @@ pub enum ChannelCommand {
         /// The instance [default: all]
         name: Option<String>,
     },
+    /// Who may write, and who waits for your word
+    Contacts {
+        /// The instance [default: all]
+        name: Option<String>,
+    },
+    /// Let in whoever was shown this code
+    #[command(
+        after_help = "Somebody unknown who writes gets a code that works for an hour. `openpista-host channel contacts` \
+                      shows whose it is."
+    )]
+    Pair {
+        /// Eight letters and digits
+        code: String,
+    },
+    /// Let somebody in without a code
+    Allow {
+        /// The instance
+        name: String,
+        /// Their id, as the channel has it
+        sender: String,
+    },
+    /// Let somebody in no more
+    Forget {
+        /// The instance
+        name: String,
+        /// Their id, as `contacts` shows it
+        sender: String,
+    },
+    /// Close a channel and open it again
+    Restart {
+        /// The instance
+        name: String,
+    },
+    /// Give up what a channel tries to deliver again and again
+    Skip {
+        /// The instance
+        name: String,
+    },
 }
 
 /// `config`.

@@ -83,6 +83,8 @@ pub async fn channels(context: &Context, command: ChannelCommand) -> Result<Exit
     let (name, whole) = match command {
         ChannelCommand::List => (None, false),
         ChannelCommand::Status { name } => (name, true),
+        ChannelCommand::Contacts { name } => return contacts(context, name).await,
+        other => return change_channel(context, other).await,
     };
     let output = context.output;
     let mut rows: Vec<Vec<Cell>> = Vec::new();
@@ -122,6 +124,89 @@ pub async fn channels(context: &Context, command: ChannelCommand) -> Result<Exit
             output.line("")?;
             output.table(&["CHANNEL", "TRANSPORT", "KIND", "PROGRESS", "STATE"], &transports)?;
         }
+    }
+    Ok(Exit::Done)
+}
+
+/// Who may write, and who asked to.
+async fn contacts(context: &Context, channel: Option<String>) -> Result<Exit, Failure> {
+    let output = context.output;
+    let (mut known, mut asking): (Vec<Vec<Cell>>, Vec<Vec<Cell>>) = (Vec::new(), Vec::new());
+    let now = now();
+    for response in connect::reach(context).await?.all(Request::ContactList { channel }).await? {
+        match response {
+            Response::Contact(contact) if output.json => output.json(&contact)?,
+            Response::Pairing(pairing) if output.json => output.json(&pairing)?,
+            Response::Contact(contact) => known.push(vec![
+                contact.channel.into(),
+                plain(&contact.sender).into(),
+                plain(&contact.name).into(),
+                ago(contact.since, now).into(),
+            ]),
+            Response::Pairing(pairing) => asking.push(vec![
+                pairing.channel.into(),
+                plain(&pairing.sender).into(),
+                plain(&pairing.name).into(),
+                Cell::painted(Paint::Warn, format!("openpista-host channel pair {}", pairing.code)),
+            ]),
+            _ => (),
+        }
+    }
+    if output.json {
+        return Ok(Exit::Done);
+    }
+    output.table(&["CHANNEL", "SENDER", "NAME", "LET IN"], &known)?;
+    if !asking.is_empty() {
+        output.line("")?;
+        output.table(&["CHANNEL", "SENDER", "NAME", "WAITS; TO LET THEM IN"], &asking)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// What changes a channel or who may write to it.
+async fn change_channel(context: &Context, command: ChannelCommand) -> Result<Exit, Failure> {
+    let (request, done) = match command {
+        ChannelCommand::Pair { code } => (Request::ChannelPair { code }, String::new()),
+        ChannelCommand::Allow { name, sender } => (Request::ChannelAllow { channel: name, sender }, String::new()),
+        ChannelCommand::Forget { name, sender } => {
+            let done = format!("{sender} may write to {name} no more");
+            (Request::ChannelForget { channel: name, sender }, done)
+        }
+        ChannelCommand::Skip { name } => (Request::ChannelSkip { channel: name }, String::new()),
+        ChannelCommand::Restart { name } => {
+            let done = format!("{name} is opened again");
+            (Request::ChannelRestart { channel: name }, done)
+        }
+        ChannelCommand::List | ChannelCommand::Status { .. } | ChannelCommand::Contacts { .. } => {
+            return Ok(Exit::Done);
+        }
+    };
+    let needs_daemon = matches!(request, Request::ChannelSkip { .. } | Request::ChannelRestart { .. });
+    let responses = if needs_daemon {
+        connect::daemon(context).await?.ok_or_else(|| no_daemon(context))?.all(request).await?
+    } else {
+        connect::reach(context).await?.all(request).await?
+    };
+    let output = context.output;
+    for response in responses {
+        match response {
+            Response::Contact(contact) if output.json => output.json(&contact)?,
+            Response::Contact(contact) => {
+                let name = if contact.name.is_empty() { String::new() } else { format!("{}, ", plain(&contact.name)) };
+                output.line(&format!("{name}{} may write to {} now", plain(&contact.sender), contact.channel))?;
+            }
+            Response::Skipped { deliveries } if output.json => {
+                output.json(&serde_json::json!({ "skipped": deliveries }))?;
+            }
+            Response::Skipped { deliveries } => {
+                let what = if deliveries == 1 { "delivery is" } else { "deliveries are" };
+                output.line(&format!("{deliveries} {what} given up"))?;
+            }
+            _ => (),
+        }
+    }
+    if !output.json && !done.is_empty() {
+        output.line(&done)?;
     }
     Ok(Exit::Done)
 }

@@ -39,8 +39,10 @@ impl Role {
 pub enum Contacts {
     /// Anyone who reaches it.
     Open,
-    /// Those in `allow` only.
+    /// Those in `allow`, and those whom the operator let in.
     Allow,
+    /// The same, and a stranger gets a code for the operator.
+    Pairing,
 }
 
 /// A secret's value; never shown.
@@ -215,7 +217,7 @@ fn one(mut section: Section<'_, '_>, name: &str, role: Role, wishes: &mut Server
     };
     if role == Role::Channel {
         instance.mount = section.take("mount", &[], None, |v, _| mount(v), |m| Value::from(m.as_str())).0;
-        let contacts = [("open", Contacts::Open), ("allow", Contacts::Allow)];
+        let contacts = [("open", Contacts::Open), ("allow", Contacts::Allow), ("pairing", Contacts::Pairing)];
         instance.contacts = section.choice("contacts", &[], None, &contacts);
         instance.allow = section.texts("allow");
         older_keys(&mut section, name, &mut settings, &mut secrets, wishes);

@@ -2,6 +2,7 @@
 //! typing signs are shown while they are new, at the pace that the channel asked for, and give way.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -63,6 +64,10 @@ struct Shared {
     queue: Mutex<VecDeque<Item>>,
     live: Mutex<Option<Arc<Live>>>,
     wake: Notify,
+    /// The head of the queue failed and is tried again.
+    trying: AtomicBool,
+    /// The operator does not want it tried any more.
+    skip: AtomicBool,
 }
 
 struct Item {
@@ -130,6 +135,18 @@ impl Gateway {
         }
     }
 
+    /// Gives up what is tried again and again in the conversations of a channel; how many deliveries that are.
+    pub fn skip(&self, instance: &str) -> usize {
+        let workers = lock(&self.workers);
+        let own = workers.iter().filter(|(key, _)| key.instance == instance);
+        own.filter(|(_, worker)| worker.0.trying.load(Ordering::Acquire))
+            .map(|(_, worker)| {
+                worker.0.skip.store(true, Ordering::Release);
+                worker.0.wake.notify_one();
+            })
+            .count()
+    }
+
     /// A channel is there again.
     pub(super) fn wake_workers(&self, instance: &str) {
         for (_, worker) in lock(&self.workers).iter().filter(|(key, _)| key.instance == instance) {
@@ -164,10 +181,15 @@ impl Gateway {
                     continue;
                 };
                 self.last_is_noted(&key, last.take()).await;
-                let verdict = self.show(&delivery, &mut receipts).await;
+                let verdict = if worker.0.skip.swap(false, Ordering::AcqRel) {
+                    Verdict::GiveUp("the operator gave it up".into())
+                } else {
+                    self.show(&delivery, &mut receipts).await
+                };
                 match self.settle(&worker, &delivery, verdict, attempts).await {
                     Some(pause) => {
                         attempts = attempts.saturating_add(1);
+                        worker.0.trying.store(true, Ordering::Release);
                         tokio::select! {
                             () = self.stop.cancelled() => return,
                             () = tokio::time::sleep(pause) => (),
@@ -176,6 +198,7 @@ impl Gateway {
                     }
                     None => {
                         attempts = 0;
+                        worker.0.trying.store(false, Ordering::Release);
                         // A word about it that nobody waited for.
                         lock(&self.settled).remove(&id);
                         last = Some(id);
@@ -224,7 +247,8 @@ impl Gateway {
         let there = self.channel(&key.instance).is_some();
         loop {
             worker.0.wake.notified().await;
-            if !there && self.channel(&key.instance).is_some() {
+            let given_up = worker.0.skip.load(Ordering::Acquire);
+            if given_up || (!there && self.channel(&key.instance).is_some()) {
                 return;
             }
         }

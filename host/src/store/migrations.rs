@@ -10,7 +10,7 @@ use redb::{Database, ReadableDatabase as _, TableHandle as _, WriteTransaction};
 
 use super::error::{OpenError, StoreError};
 use super::transaction::META;
-use super::{approvals, grants, inbox, ledger, messages, outbox, sessions, state, usage};
+use super::{approvals, contacts, grants, inbox, ledger, messages, outbox, sessions, state, usage};
 
 /// What this program writes.
 pub(super) const FORMAT: u64 = 1;
@@ -140,6 +140,8 @@ tables!(
     approvals::CLOSED,
     approvals::DUE,
     approvals::OPEN,
+    contacts::CONTACTS,
+    contacts::PAIRINGS,
     grants::DIGESTS,
     grants::GRANTS,
     grants::LAST_GOOD,
