@@ -4,7 +4,14 @@
 //! - [`clip`]: bytes of a process as text with a hard cap.
 //! - [`tool_names`]: names of tools as an API wants them, and back.
 //! - [`sse`]: server-sent events out of any pieces.
+//! - [`rich`]: Markdown as runs of text with a style, for messengers' markup; [`cut`]: such text in pieces that fit.
+//! - [`question`]: the words and buttons of an approval.
+//! - [`multipart`]: the body of an upload.
 
 pub mod clip;
+pub mod cut;
+pub mod multipart;
+pub mod question;
+pub mod rich;
 pub mod sse;
 pub mod tool_names;
