@@ -298,14 +298,25 @@ impl Gateway {
             settings: Arc::clone(&channel.instance.settings),
             ..Opened::default()
         };
+        // Alarms that it sets need the instance in the hub, which has it once its transports are known.
+        let mut alarms = Vec::new();
         let setup = match channel.open().await {
-            Ok((setup, held)) => match self.commit(name, held).await {
-                Ok(()) => setup,
-                Err(error) => {
-                    opened.failed = Some(error.to_string());
-                    return opened;
+            Ok((setup, mut held)) => {
+                held.effects.retain(|effect| match effect {
+                    Effect::Connection(effect) => {
+                        alarms.push(effect.clone());
+                        false
+                    }
+                    _ => true,
+                });
+                match self.commit(name, held).await {
+                    Ok(()) => setup,
+                    Err(error) => {
+                        opened.failed = Some(error.to_string());
+                        return opened;
+                    }
                 }
-            },
+            }
             Err(failure) => {
                 opened.failed = Some(driver::in_words(&failure));
                 return opened;
@@ -330,6 +341,7 @@ impl Gateway {
         };
         opened.failed =
             self.parts.hub.reconfigure(name, me, place, setup.transports).err().map(|error| error.to_string());
+        self.parts.hub.apply(name, alarms);
         opened
     }
 

@@ -6,12 +6,15 @@
 //! - [`sse`]: server-sent events out of any pieces.
 //! - [`rich`]: Markdown as runs of text with a style, for messengers' markup; [`cut`]: such text in pieces that fit.
 //! - [`question`]: the words and buttons of an approval.
-//! - [`multipart`]: the body of an upload.
+//! - [`shown`]: the messages that show a growing reply; [`multipart`]: the body of an upload.
+//! - [`channel_errors`]: the host's errors in the words of a channel.
 
 pub mod clip;
 pub mod cut;
+mod errors;
 pub mod multipart;
 pub mod question;
 pub mod rich;
+pub mod shown;
 pub mod sse;
 pub mod tool_names;
