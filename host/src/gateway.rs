@@ -334,9 +334,11 @@ impl Gateway {
             opened.asks = loaded.exports.approvals.is_some();
             opened.observes = loaded.exports.observer.is_some();
         }
+        let mount = options.mount.unwrap_or_else(|| format!("/{name}"));
+        let public = |url: String| format!("{}{}", url.trim_end_matches('/'), mount.trim_end_matches('/'));
         let place = InstanceOptions {
-            mount: options.mount.unwrap_or_else(|| format!("/{name}")),
-            public_url: options.public_url,
+            public_url: options.public_url.map(public),
+            mount,
             folder: self.parts.folder.join(name),
         };
         opened.failed =

@@ -88,8 +88,9 @@ impl BotApi {
 
     /// A person presses a button of a message.
     pub fn presses(&self, person: i64, chat: i64, data: &str) {
+        let from = json!({"id": person, "is_bot": false, "first_name": format!("Person {person}")});
         let query = json!({
-            "id": format!("query-{person}"), "from": {"id": person, "is_bot": false, "first_name": "P"}, "data": data,
+            "id": format!("query-{person}"), "from": from, "data": data,
             "message": {"message_id": 1, "chat": {"id": chat, "type": "supergroup"}}
         });
         self.update("callback_query", query);
@@ -147,7 +148,8 @@ impl BotApi {
         until(&format!("{text:?} in chat {chat}, among {:#?}", self.texts(chat)), async || {
             let calls = [self.called("sendMessage"), self.called("editMessageText")].concat();
             calls.into_iter().find(|call| {
-                call.body["chat_id"] == json!(chat) && call.body["text"].as_str().is_some_and(|said| said.contains(text))
+                call.body["chat_id"] == json!(chat)
+                    && call.body["text"].as_str().is_some_and(|said| said.contains(text))
             })
         })
         .await
@@ -164,7 +166,10 @@ impl BotApi {
                 "sendMessage" => shown.push((call.answer["result"]["message_id"].as_i64().unwrap_or_default(), text)),
                 "editMessageText" => {
                     let id = call.body["message_id"].as_i64();
-                    shown.iter_mut().filter(|(shown, _)| Some(*shown) == id).for_each(|(_, said)| said.clone_from(&text));
+                    shown
+                        .iter_mut()
+                        .filter(|(shown, _)| Some(*shown) == id)
+                        .for_each(|(_, said)| said.clone_from(&text));
                 }
                 _ => (),
             }
@@ -212,7 +217,9 @@ fn failure(state: &(Mutex<State>, Notify), method: &str) -> Option<(u16, Value)>
 fn result(state: &(Mutex<State>, Notify), method: &str, body: &Value) -> Value {
     match method {
         "getMe" => json!({"id": 424_242, "is_bot": true, "first_name": "Pista", "username": "pista_bot"}),
-        "getFile" => json!({"file_id": body["file_id"], "file_path": format!("files/{}", body["file_id"].as_str().unwrap())}),
+        "getFile" => {
+            json!({"file_id": body["file_id"], "file_path": format!("files/{}", body["file_id"].as_str().unwrap())})
+        }
         "sendMessage" | "sendPhoto" | "sendDocument" => {
             let mut state = lock(state);
             let id = state.messages.entry(body["chat_id"].to_string()).or_default();

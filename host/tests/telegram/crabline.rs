@@ -8,6 +8,7 @@ use tokio::process::{Child, Command};
 
 use super::bot_api::TOKEN;
 use super::daemon::until;
+use super::service::post;
 use super::world::found;
 
 /// The oldest Node.js that it runs on.
@@ -70,10 +71,9 @@ impl Crabline {
         if let (Some(all), Value::Object(more)) = (body.as_object_mut(), more) {
             all.extend(more);
         }
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let request = client.post(format!("{}/crabline/telegram/inbound", self.address)).bearer_auth("admin");
-        let answer = request.header("content-type", "application/json").body(body.to_string()).send().await.unwrap();
-        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+        let headers = "authorization: Bearer admin\r\ncontent-type: application/json\r\n";
+        let status = post(&self.address, "/crabline/telegram/inbound", headers, &body.to_string()).await;
+        assert_eq!(status, 200, "{body}");
     }
 
     /// The bodies of all calls of a method, and whether each was accepted.

@@ -77,15 +77,20 @@ async fn event(stream: &mut TcpStream, event: &Value) -> std::io::Result<()> {
     stream.write_all(format!("data: {event}\n\n").as_bytes()).await
 }
 
-/// The last message of a request: its role, and its text.
-pub fn last(request: &Value) -> (String, String) {
+/// The text of a request's last message.
+pub fn last(request: &Value) -> String {
     let message = request["messages"].as_array().and_then(|messages| messages.last()).cloned().unwrap_or_default();
-    let text = match &message["content"] {
+    match &message["content"] {
         Value::String(text) => text.clone(),
         Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
         _ => String::new(),
-    };
-    (message["role"].as_str().unwrap_or_default().to_string(), text)
+    }
+}
+
+/// Whether a tool has just answered. A picture that it gave follows in a message of its own.
+pub fn after_a_tool(request: &Value) -> bool {
+    let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    messages.iter().rev().take(2).any(|message| message["role"] == "tool")
 }
 
 /// Says one thing.

@@ -11,9 +11,7 @@ use tokio::task::JoinSet;
 /// A request.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    pub method: String,
     pub path: String,
-    pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
@@ -61,28 +59,41 @@ async fn read(stream: &mut TcpStream) -> Option<Asked> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).await.ok()?;
-    let mut words = line.split(' ');
-    let (method, path) = (words.next()?.to_string(), words.next()?.to_string());
-    let mut headers = Vec::new();
+    let path = line.split(' ').nth(1)?.to_string();
+    let mut length = 0;
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).await.ok()?;
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        headers.push((name.to_lowercase(), value.trim().to_string()));
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse().ok()?;
+        }
     }
-    let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
+    let mut body = vec![0; length];
     reader.read_exact(&mut body).await.ok()?;
-    Some(Asked { method, path, headers, body })
+    Some(Asked { path, body })
 }
 
 /// A whole answer, after which the connection is over.
 pub async fn answer(mut stream: TcpStream, status: u16, kind: &str, body: &[u8]) -> std::io::Result<()> {
     let length = body.len();
-    let head = format!(
-        "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
-    );
+    let head =
+        format!("HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(body).await?;
     stream.shutdown().await
+}
+
+/// Asks a service; the status.
+pub async fn post(address: &str, path: &str, headers: &str, body: &str) -> u16 {
+    let mut stream = TcpStream::connect(address.strip_prefix("http://").unwrap()).await.unwrap();
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\n{headers}connection: close\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no answer: {answer}"))
 }

@@ -39,10 +39,10 @@ pub fn home(model: &Model, api: &str, agent: &str, settings: &str) -> Home {
     let home = Home::new();
     let service = model.address();
     let text = format!(
-        "[agent]\nmodel = \"fake/m\"\n{agent}\n\
+        "[agent]\nmodel = \"fake/gpt-4o-mini\"\n{agent}\n\
          [policy.tools]\n\"picture.draw\" = \"allow\"\n\
          [providers.fake]\nplugin = \"provider-openai-chat\"\n\
-         settings = {{ base-url = \"{service}/v1\", models = [\"m\"] }}\nsecrets = {{ api-key = \"sk-telegram-test\" }}\n\
+         settings = {{ base-url = \"{service}/v1\", models = [\"gpt-4o-mini\"] }}\nsecrets = {{ api-key = \"sk-telegram-test\" }}\n\
          [channels.telegram]\ncontacts = \"allow\"\nallow = [\"{ANN}\", \"{BEN}\"]\n\
          secrets = {{ bot-token = \"{TOKEN}\", webhook-secret = \"hook-Secret_123456\" }}\n\
          settings = {{ api = \"{api}\"{settings} }}\n"
