@@ -231,12 +231,13 @@ async fn limits_of_the_api_in_the_middle_of_a_long_reply_repeat_nothing() {
     let _daemon = home.start().await;
     api.says(ANN, ANN, "hello", json!({}));
     api.shows(ANN, "answer to hello").await;
+    // The first message of it is taken, the second one refused for a second.
+    api.fails_after("sendMessage", 1, 429, "Too Many Requests: retry after 1", json!({"retry_after": 1}));
     api.says(ANN, ANN, "long", json!({}));
-    // The first piece is taken, the second one refused for a second, then the markup of it.
-    api.shows(ANN, "A sentence of").await;
     api.shows(ANN, "The <b>end</b>.").await;
     let texts = api.texts(ANN);
     assert_eq!(texts.len(), 3, "{texts:?}");
+    assert_eq!(api.called("sendMessage").len(), 4, "one was refused, none was sent twice");
 
     api.fails("sendMessage", 429, "Too Many Requests: retry after 1", json!({"retry_after": 1}));
     api.fails("sendMessage", 400, "Bad Request: can't parse entities: no end tag", Value::Null);
@@ -307,6 +308,22 @@ async fn a_webhook_brings_messages_to_who_shows_its_secret() {
     // Sent again, as after a lost answer: it is the same message.
     assert_eq!(hook(right).await, 200);
     assert_eq!(said(&home, &format!("telegram:{ANN}")).await, ["by hook"]);
+}
+
+#[tokio::test]
+async fn killed_within_a_long_reply_it_repeats_one_message_at_most() {
+    let api = BotApi::start().await;
+    let model = Model::start(several(&Arc::default())).await;
+    let home = home(&model, api.address(), "", ", stream = false");
+    let mut daemon = home.launch(&[("OPENPISTA_FAILPOINT", "deliver.after-send:2")]);
+    api.says(ANN, ANN, "long", json!({}));
+    daemon.ended().await;
+    let _daemon = home.start().await;
+    api.shows(ANN, "The <b>end</b>.").await;
+    let mut texts = api.texts(ANN);
+    assert!(texts.len() <= 3, "{texts:?}");
+    texts.dedup();
+    assert_eq!(texts.len(), 2, "{texts:?}");
 }
 
 #[tokio::test]

@@ -6,41 +6,13 @@
 use openpista_plugin::multipart::Form;
 use serde_json::Value;
 
-use crate::contract::exports::openpista::plugin::channel::{ChannelError, DeliveryError};
 use crate::contract::openpista::http::exchange::Request;
 use crate::contract::openpista::types::types::Error;
-use crate::host::Host;
+use crate::host::{Fault, Host};
 use crate::settings::Settings;
 
 /// Bytes of an answer that is no file.
 const ANSWER_MOST: usize = 8 * 1024 * 1024;
-
-/// Why the API did not do it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Fault {
-    /// The host did not send it, or no answer came.
-    Host(Error),
-    /// The token is refused.
-    Token(String),
-    /// Another program has the bot's updates.
-    Conflict(String),
-    /// Not before so many ms.
-    Wait(u32),
-    /// The chat is gone or closed to the bot.
-    Gone(String),
-    /// The chat has this id now.
-    Moved(i64),
-    /// An edit that changes nothing.
-    Same,
-    /// The markup is not understood.
-    Unparsed(String),
-    /// The message that was to be changed is gone.
-    Missing,
-    /// The API is in trouble.
-    Down(String),
-    /// Anything else that will be refused again.
-    Refused(String),
-}
 
 /// Parts of the words of errors 400 after which a chat can't be written to.
 const CLOSED: [&str; 10] = [
@@ -82,7 +54,10 @@ pub fn read(status: u16, body: &[u8]) -> Result<Value, Fault> {
     let lower = words.to_lowercase();
     let says = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
     Err(match code {
-        401 | 404 => Fault::Token(words),
+        401 | 404 => Fault::Token(format!(
+            "the bot's token is refused ({words}): take it from @BotFather and set the secret bot-token. With a server \
+             of your own: is `api` its address?"
+        )),
         403 => Fault::Gone(words),
         409 => Fault::Conflict(words),
         420 | 429 => {
@@ -96,12 +71,6 @@ pub fn read(status: u16, body: &[u8]) -> Result<Value, Fault> {
         400..=499 if code != 408 => Fault::Refused(words),
         _ => Fault::Down(words),
     })
-}
-
-/// What a person is told when the token does not work.
-pub fn refused_token(settings: &Settings, words: &str) -> String {
-    let own = if settings.api == crate::settings::API { "" } else { ", or `api` is no Bot API server" };
-    format!("the bot's token is refused ({words}){own}: take it from @BotFather and set the secret bot-token")
 }
 
 /// Calls of the API.
@@ -151,30 +120,5 @@ impl Api<'_> {
         let request = Request { method: "GET".into(), url, headers: Vec::new(), body: Vec::new() };
         let (status, body) = self.host.http(&request, most).map_err(Fault::Host)?;
         if status == 200 { Ok(body) } else { Err(read(status, &body).err().unwrap_or(Fault::Missing)) }
-    }
-
-    /// For a call that is no delivery.
-    pub fn error(&self, fault: Fault) -> ChannelError {
-        match fault {
-            Fault::Host(error) => error.into(),
-            Fault::Token(words) => ChannelError::AuthRequired(refused_token(self.settings, &words)),
-            Fault::Wait(ms) => ChannelError::Unavailable(format!("the API asks to wait {} s", ms / 1_000)),
-            Fault::Down(words) | Fault::Conflict(words) => ChannelError::Unavailable(words),
-            Fault::Gone(words) | Fault::Unparsed(words) | Fault::Refused(words) => ChannelError::Other(words),
-            Fault::Moved(_) | Fault::Same | Fault::Missing => ChannelError::Other("it is gone".into()),
-        }
-    }
-
-    /// For a delivery. A refused token may be replaced within the time that a delivery is tried.
-    pub fn delivery_error(&self, fault: Fault) -> DeliveryError {
-        match fault {
-            Fault::Host(error) => error.into(),
-            Fault::Token(words) => DeliveryError::Unavailable(refused_token(self.settings, &words)),
-            Fault::Wait(ms) => DeliveryError::RetryAfter(ms),
-            Fault::Down(words) | Fault::Conflict(words) => DeliveryError::Unavailable(words),
-            Fault::Gone(words) => DeliveryError::Gone(words),
-            Fault::Unparsed(words) | Fault::Refused(words) => DeliveryError::Rejected(words),
-            Fault::Moved(_) | Fault::Same | Fault::Missing => DeliveryError::Rejected("the message is gone".into()),
-        }
     }
 }

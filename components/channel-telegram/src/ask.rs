@@ -1,13 +1,12 @@
 //! Approvals as messages with buttons.
 
 use openpista_plugin::question::{Answer, BUTTONS, data, ended, question};
-use openpista_plugin::rich::Run;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::api::Fault;
 use crate::contract::exports::openpista::plugin::approvals::Verdict;
 use crate::contract::exports::openpista::plugin::channel::{DeliveryError, Outcome};
 use crate::contract::openpista::gateway::gateway::{Approval, Decision};
+use crate::host::Fault;
 use crate::show::{Chat, Piece};
 
 /// `approvals.ask`
@@ -15,8 +14,9 @@ pub fn ask(chat: &Chat<'_>, approval: &Approval) -> Result<Outcome, DeliveryErro
     // One below the other: side by side their words would be cut on a phone.
     let rows = BUTTONS.map(|(answer, words)| json!([{"text": words, "callback_data": data(answer, &approval.id)}]));
     let more = json!({"reply_markup": {"inline_keyboard": rows}});
-    let piece = piece(question(&approval.tool, &approval.arguments));
-    let id = chat.send(&piece, approval.handle.as_deref(), more).map_err(|fault| chat.api.delivery_error(fault))?;
+    // A question is far below the length at which it would have to be cut.
+    let piece = Piece::of(&question(&approval.tool, &approval.arguments));
+    let id = chat.send(&piece, approval.handle.as_deref(), more)?;
     Ok(Outcome::Done(Some(id.to_string())))
 }
 
@@ -30,14 +30,9 @@ pub fn decided(chat: &Chat<'_>, verdict: &Verdict) -> Result<(), DeliveryError> 
         Decision::Deny => Answer::Deny,
     });
     let by = verdict.by.as_ref().map(|by| by.name.as_str()).filter(|name| !name.is_empty());
-    let piece = piece(ended(&verdict.approval.tool, &verdict.approval.arguments, said.map(|said| (said, by))));
-    match chat.edit(id, &piece, Value::Null) {
+    let end = ended(&verdict.approval.tool, &verdict.approval.arguments, said.map(|said| (said, by)));
+    match chat.edit(id, &Piece::of(&end)) {
         Ok(()) | Err(Fault::Missing) => Ok(()),
-        Err(fault) => Err(chat.api.delivery_error(fault)),
+        Err(fault) => Err(fault.into()),
     }
-}
-
-/// A question is far below the length that would be cut.
-fn piece(runs: Vec<Run>) -> Piece {
-    Piece::of(&runs)
 }

@@ -58,7 +58,7 @@ pub fn fetch(api: Api<'_>, reference: &str) -> Result<Media, ChannelError> {
     {
         return Err(too_large());
     }
-    let file = api.call("getFile", &json!({"file_id": of("id")})).map_err(|fault| api.error(fault))?;
+    let file = api.call("getFile", &json!({"file_id": of("id")}))?;
     let path = file.get("file_path").and_then(Value::as_str).unwrap_or_default();
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '.');
     if path.is_empty() || path.starts_with('/') || path.contains("..") || !path.chars().all(good) {
@@ -66,6 +66,6 @@ pub fn fetch(api: Api<'_>, reference: &str) -> Result<Media, ChannelError> {
             "the API names {path:?} as the file's path; a server that keeps files on its own disk cannot be used for files"
         )));
     }
-    let data = api.file(path, MOST).map_err(|fault| api.error(fault))?;
+    let data = api.file(path, MOST)?;
     Ok(Media { mime: of("mime").unwrap_or_default().to_string(), name: of("name").map(str::to_string), data })
 }

@@ -1,6 +1,4 @@
-//! The exports, and the host behind [`Host`].
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! The exports.
 
 use crate::api::Api;
 use crate::contract::exports::openpista::plugin::approvals::{self, Verdict};
@@ -11,87 +9,17 @@ use crate::contract::exports::openpista::plugin::channel::{
 use crate::contract::exports::openpista::plugin::http_handler::{self, Incoming};
 use crate::contract::exports::openpista::plugin::manifest::{self, Manifest, Need, Place, Preset, Secret, SecretUse};
 use crate::contract::exports::openpista::plugin::outgoing;
-use crate::contract::openpista::connection::connection;
-use crate::contract::openpista::gateway::gateway::{self, Approval, Decision, Inbound, Notice, Sender};
-use crate::contract::openpista::http::client;
+use crate::contract::openpista::gateway::gateway::Approval;
 use crate::contract::openpista::http::exchange::{Request, Response};
-use crate::contract::openpista::log::log;
-use crate::contract::openpista::secrets::secrets;
 use crate::contract::openpista::settings::settings;
-use crate::contract::openpista::state::state;
-use crate::contract::openpista::types::types::{Error, Media, Timestamp};
-use crate::host::Host;
-use crate::settings::Settings;
+use crate::contract::openpista::types::types::Media;
+use crate::host::Real;
+use crate::settings::{SCHEMA, Settings};
 use crate::show::Chat;
 use crate::{ask, files, incoming, register};
 
 /// What the host calls.
 pub struct Plugin;
-
-struct Real;
-
-impl Host for Real {
-    fn get(&self, key: &str) -> Result<Option<String>, Error> {
-        Ok(state::get(key)?.and_then(|bytes| String::from_utf8(bytes).ok()))
-    }
-
-    fn set(&self, key: &str, value: &str) -> Result<(), Error> {
-        state::set(key, value.as_bytes())
-    }
-
-    fn remove(&self, key: &str) -> Result<(), Error> {
-        state::remove(key)
-    }
-
-    fn stand_in(&self, secret: &str) -> Result<String, Error> {
-        secrets::stand_in(secret)
-    }
-
-    fn is_webhook_secret(&self, candidate: &str) -> Result<bool, Error> {
-        secrets::matches("webhook-secret", candidate)
-    }
-
-    fn http(&self, request: &Request, most: usize) -> Result<(u16, Vec<u8>), Error> {
-        let incoming = client::send(request, None)?;
-        let mut body = Vec::new();
-        while let Some(piece) = incoming.read()? {
-            if body.len() + piece.len() > most {
-                return Err(Error::TooLarge(format!("the answer has more than {most} bytes")));
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok((incoming.status(), body))
-    }
-
-    fn submit(&self, message: &Inbound) -> Result<(), Error> {
-        gateway::submit(message)
-    }
-
-    fn decide(&self, approval: &str, by: &Sender, decision: Decision) -> Result<(), Error> {
-        gateway::decide(approval, by, decision)
-    }
-
-    fn tell(&self, notice: &Notice) -> Result<(), Error> {
-        gateway::tell_operator(notice)
-    }
-
-    fn alarm(&self, name: &str, after_ms: u64) -> Result<(), Error> {
-        connection::alarm(name, after_ms, None)
-    }
-
-    fn public_url(&self, transport: &str) -> Option<String> {
-        connection::public_url(transport)
-    }
-
-    fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn warn(&self, words: &str) {
-        log::log(log::Level::Warn, words);
-    }
-}
 
 fn chosen() -> Settings {
     Settings::parse(&settings::get())
@@ -135,7 +63,7 @@ impl manifest::Guest for Plugin {
                     optional: true,
                 },
             ],
-            settings: Some(Settings::schema().to_string()),
+            settings: Some(SCHEMA.into()),
             presets: vec![Preset {
                 name: "telegram".into(),
                 title: "Telegram".into(),

@@ -8,18 +8,16 @@ use openpista_plugin::question::{Answer as Said, read as read_button};
 use serde_json::{Value, json};
 
 use crate::addressed::{is_addressed, said};
-use crate::api::{Api, Fault, read, refused_token};
+use crate::api::{Api, read};
 use crate::contract::exports::openpista::plugin::channel::{Answer, ChannelError, Event};
 use crate::contract::exports::openpista::plugin::http_handler::Incoming;
 use crate::contract::openpista::gateway::gateway::{Decision, Inbound, Notice, Sender};
 use crate::contract::openpista::http::exchange::Response;
 use crate::contract::openpista::types::types::Error;
 use crate::files;
+use crate::host::Fault;
 use crate::place::{Place, moved};
 use crate::register::{self, REGISTER};
-
-/// Key that is there while the operator is told of trouble.
-const TROUBLE: &str = "trouble";
 
 /// `channel.receive`
 pub fn receive(api: Api<'_>, event: &Event) -> Result<(), ChannelError> {
@@ -34,24 +32,17 @@ fn polled(api: Api<'_>, answer: &Answer) -> Result<(), ChannelError> {
     let host = api.host;
     let updates = match read(answer.response.status, &answer.response.body) {
         Ok(updates) => updates,
-        Err(Fault::Token(words)) => return Err(ChannelError::AuthRequired(refused_token(api.settings, &words))),
+        Err(fault @ Fault::Token(_)) => return Err(fault.into()),
         Err(Fault::Conflict(words)) => {
-            if host.get(TROUBLE)?.is_none() {
-                host.set(TROUBLE, "1")?;
-                host.tell(&Notice::Text(format!(
-                    "Another program takes this bot's messages, too, so each gets only some of them. Stop it, or give \
-                     this host a bot of its own. ({words})"
-                )))?;
-            }
-            return Ok(());
+            return Ok(host.tell(&Notice::Text(format!(
+                "Another program takes this bot's messages, too, so each gets only some of them. Stop it, or give this \
+                 host a bot of its own. ({words})"
+            )))?);
         }
         // The host shows it and waits.
         Err(_) => return Ok(()),
     };
-    if host.get(TROUBLE)?.is_some() {
-        host.remove(TROUBLE)?;
-        host.tell(&Notice::Clear)?;
-    }
+    host.tell(&Notice::Clear)?;
     let updates = updates.as_array().map(Vec::as_slice).unwrap_or_default();
     for update in updates {
         take(api, update)?;
@@ -72,7 +63,7 @@ pub fn handle(api: Api<'_>, incoming: &Incoming) -> Result<Response, ChannelErro
     }
     let shown = incoming.request.headers.iter().find(|(name, _)| name == "x-telegram-bot-api-secret-token");
     let Some((_, shown)) = shown else { return status(401) };
-    match api.host.is_webhook_secret(shown) {
+    match api.host.matches("webhook-secret", shown) {
         Ok(true) => (),
         Ok(false) => return status(401),
         Err(Error::TooLarge(_)) => return status(429),

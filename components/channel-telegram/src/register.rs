@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::api::{Api, Fault};
+use crate::api::Api;
 use crate::contract::exports::openpista::plugin::channel::{ChannelError, Preference, Setup, Transport, TransportKind};
 use crate::contract::openpista::gateway::gateway::Notice;
 use crate::contract::openpista::http::exchange::Request;
 use crate::contract::openpista::types::types::Error;
-use crate::host::Host;
+use crate::host::{Fault, Host, words};
 use crate::settings::Settings;
 
 /// The transport of the long poll.
@@ -87,7 +87,7 @@ pub fn me(api: Api<'_>) -> Result<Me, ChannelError> {
     {
         return Ok(Me { id, name: name.to_string() });
     }
-    let me = tell(api).map_err(|fault| api.error(fault))?;
+    let me = tell(api)?;
     api.host.set(ME, &format!("{} {}", me.id, me.name))?;
     Ok(me)
 }
@@ -111,9 +111,7 @@ fn tell(api: Api<'_>) -> Result<Me, Fault> {
         return Ok(me);
     }
     let Some(url) = api.host.public_url(HOOK) else {
-        let words = "the webhook has no address: set public_url in [server]";
-        api.host.tell(&Notice::Text(words.into())).map_err(Fault::Host)?;
-        return Err(Fault::Refused(words.into()));
+        return Err(Fault::Refused("it has no address: set public_url in [server]".into()));
     };
     let secret = api.host.stand_in("webhook-secret").map_err(Fault::Host)?;
     api.call("setWebhook", &json!({"url": url, "secret_token": secret, "allowed_updates": KINDS}))?;
@@ -125,14 +123,7 @@ pub fn alarm(api: Api<'_>) -> Result<(), ChannelError> {
     match me(api) {
         Ok(_) => Ok(api.host.tell(&Notice::Clear)?),
         Err(why) => {
-            let words = match &why {
-                ChannelError::AuthRequired(why)
-                | ChannelError::AccessDenied(why)
-                | ChannelError::Malformed(why)
-                | ChannelError::Unavailable(why)
-                | ChannelError::Other(why) => why,
-            };
-            api.host.tell(&Notice::Text(format!("the webhook is not set: {words}")))?;
+            api.host.tell(&Notice::Text(format!("the webhook is not set: {}", words(&why))))?;
             Ok(api.host.alarm(REGISTER, AGAIN)?)
         }
     }

@@ -1,6 +1,9 @@
 //! `[channels.telegram.settings]`.
 
-use serde_json::{Value, json};
+use serde_json::Value;
+
+/// The JSON Schema for the manifest.
+pub const SCHEMA: &str = include_str!("settings.json");
 
 /// The vendor's own server.
 pub const API: &str = "https://api.telegram.org";
@@ -30,32 +33,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The JSON Schema for the manifest.
-    pub fn schema() -> Value {
-        json!({
-            "type": "object",
-            "additionalProperties": false,
-            "properties": {
-                "api": {
-                    "type": "string", "default": API, "pattern": "^https?://[^?#]+$",
-                    "description": "The Bot API server. With your own, give the token in this file: it goes there."
-                },
-                "mode": {
-                    "type": "string", "enum": ["poll", "webhook"], "default": "poll",
-                    "description": "How messages come. `webhook` needs a public address and the secret webhook-secret."
-                },
-                "groups": {
-                    "type": "string", "enum": ["mention", "all", "off"], "default": "mention",
-                    "description": "Which messages of a group are answered."
-                },
-                "stream": {
-                    "type": "boolean", "default": true,
-                    "description": "Show a reply while it is being written."
-                }
-            }
-        })
-    }
-
     /// From the host, which has checked them against the schema and filled in defaults.
     pub fn parse(settings: &str) -> Self {
         let settings: Value = serde_json::from_str(settings).unwrap_or_default();

@@ -10,9 +10,10 @@ use openpista_plugin::rich::{Run, parse, text};
 use openpista_plugin::shown::{Shown, Step, hash};
 use serde_json::{Value, json};
 
-use crate::api::{Api, Fault};
+use crate::api::Api;
 use crate::contract::exports::openpista::plugin::channel::{Delivery, DeliveryContent, DeliveryError, Outcome};
 use crate::contract::openpista::types::types::Media;
+use crate::host::Fault;
 use crate::markup::html;
 use crate::place::{Place, moved};
 
@@ -67,8 +68,8 @@ impl<'a> Chat<'a> {
     }
 
     /// Shows something else in a message.
-    pub fn edit(&self, id: i64, piece: &Piece, more: Value) -> Result<(), Fault> {
-        match self.text("editMessageText", piece, &merged(json!({"message_id": id}), more)) {
+    pub fn edit(&self, id: i64, piece: &Piece) -> Result<(), Fault> {
+        match self.text("editMessageText", piece, &json!({"message_id": id})) {
             Ok(_) | Err(Fault::Same) => Ok(()),
             Err(fault) => Err(fault),
         }
@@ -133,7 +134,7 @@ impl<'a> Chat<'a> {
             DeliveryContent::Media(file) => self.file(file).map(|()| None),
             DeliveryContent::Activity(_) | DeliveryContent::Other(_) => Ok(None),
         };
-        done.map(Outcome::Done).map_err(|fault| self.api.delivery_error(fault))
+        Ok(Outcome::Done(done?))
     }
 
     /// Brings the turn's messages nearer to this text, by one step.
@@ -144,7 +145,6 @@ impl<'a> Chat<'a> {
         handle: Option<&str>,
         whole: bool,
     ) -> Result<Outcome, DeliveryError> {
-        let error = |fault| self.api.delivery_error(fault);
         let cut = pieces(parse(markdown), MESSAGE, &utf16);
         let wanted: Vec<Piece> = cut.iter().take(MESSAGES).map(|runs| Piece::of(runs)).collect();
         let mut hashes: Vec<u32> = wanted.iter().map(Piece::hash).collect();
@@ -162,23 +162,23 @@ impl<'a> Chat<'a> {
                 if let Err(fault @ (Fault::Wait(_) | Fault::Host(_) | Fault::Down(_))) =
                     self.call("deleteMessage", json!({"message_id": id}))
                 {
-                    return Err(error(fault));
+                    return Err(fault.into());
                 }
                 shown.messages.truncate(at);
             }
             (Step::Delete(_), ..) => (),
             (_, Some(piece), known) => {
-                let edited = known.map_or(Err(Fault::Missing), |id| self.edit(id, piece, Value::Null).map(|()| id));
+                let edited = known.map_or(Err(Fault::Missing), |id| self.edit(id, piece).map(|()| id));
                 let id = match edited {
                     // The person deleted it, or it is not there yet.
                     Err(Fault::Missing) => self.send(piece, handle.filter(|_| at == 0), Value::Null),
                     edited => edited,
                 };
-                shown.put(at, id.map_err(error)?.to_string(), piece.hash());
+                shown.put(at, id?.to_string(), piece.hash());
             }
             (_, None, _) => {
                 let data = markdown.as_bytes().to_vec();
-                let sent = self.upload("sendDocument", "document", "reply.md", "text/markdown", data).map_err(error)?;
+                let sent = self.upload("sendDocument", "document", "reply.md", "text/markdown", data)?;
                 shown.put(at, sent.get("message_id").map(Value::to_string).unwrap_or_default(), FILE);
             }
         }

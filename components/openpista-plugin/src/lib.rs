@@ -7,11 +7,11 @@
 //! - [`rich`]: Markdown as runs of text with a style, for messengers' markup; [`cut`]: such text in pieces that fit.
 //! - [`question`]: the words and buttons of an approval.
 //! - [`shown`]: the messages that show a growing reply; [`multipart`]: the body of an upload.
-//! - [`channel_errors`]: the host's errors in the words of a channel.
+//! - [`channel_host`], [`channel_errors`]: what each channel needs around its own bindings, as macros.
 
+mod channel;
 pub mod clip;
 pub mod cut;
-mod errors;
 pub mod multipart;
 pub mod question;
 pub mod rich;

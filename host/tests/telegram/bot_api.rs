@@ -32,7 +32,8 @@ struct State {
     update: i64,
     calls: Vec<Call>,
     messages: HashMap<String, i64>,
-    failing: VecDeque<(String, u16, Value)>,
+    /// Methods, how many calls go well before, and the answer.
+    failing: VecDeque<(String, usize, u16, Value)>,
     files: HashMap<String, Vec<u8>>,
     /// Replaces the number of the poll, so that an earlier one ends.
     poll: u64,
@@ -110,8 +111,13 @@ impl BotApi {
 
     /// The next call of this method fails so.
     pub fn fails(&self, method: &str, code: u16, words: &str, parameters: Value) {
+        self.fails_after(method, 0, code, words, parameters);
+    }
+
+    /// A call of this method fails so, after some that go well.
+    pub fn fails_after(&self, method: &str, well: usize, code: u16, words: &str, parameters: Value) {
         let body = json!({"ok": false, "error_code": code, "description": words, "parameters": parameters});
-        lock(&self.state).failing.push_back((method.into(), code, body));
+        lock(&self.state).failing.push_back((method.into(), well, code, body));
     }
 
     /// The token is not valid any more, or is again. A poll that waits ends.
@@ -148,8 +154,8 @@ impl BotApi {
         until(&format!("{text:?} in chat {chat}, among {:#?}", self.texts(chat)), async || {
             let calls = [self.called("sendMessage"), self.called("editMessageText")].concat();
             calls.into_iter().find(|call| {
-                call.body["chat_id"] == json!(chat)
-                    && call.body["text"].as_str().is_some_and(|said| said.contains(text))
+                let here = call.body["chat_id"] == json!(chat) && call.answer["ok"] == json!(true);
+                here && call.body["text"].as_str().is_some_and(|said| said.contains(text))
             })
         })
         .await
@@ -211,7 +217,12 @@ fn failure(state: &(Mutex<State>, Notify), method: &str) -> Option<(u16, Value)>
         return Some((401, json!({"ok": false, "error_code": 401, "description": "Unauthorized"})));
     }
     let at = state.failing.iter().position(|(failing, ..)| failing == method)?;
-    state.failing.remove(at).map(|(_, code, answer)| (code, answer))
+    let (_, well, ..) = state.failing.get_mut(at)?;
+    if *well > 0 {
+        *well -= 1;
+        return None;
+    }
+    state.failing.remove(at).map(|(_, _, code, answer)| (code, answer))
 }
 
 fn result(state: &(Mutex<State>, Notify), method: &str, body: &Value) -> Value {
