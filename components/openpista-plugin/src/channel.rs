@@ -3,6 +3,7 @@
 
 /// The host behind a trait, so that a channel's logic runs natively in its tests: `Host`, and on `wasm32` its
 /// implementation `Real`. For channels that ask a web API: their world imports `http` and `secrets`.
+#[expect(clippy::crate_in_macro_def, reason = "the bindings are those of the crate that uses it")]
 #[macro_export]
 macro_rules! channel_host {
     () => {
@@ -101,6 +102,7 @@ macro_rules! channel_host {
 
 /// Errors of the host in the words of a channel (`From<Error>` for `ChannelError` and `DeliveryError`), and `Fault`, what
 /// a messenger's API may say instead of doing it, with what that means for a call and for a delivery.
+#[expect(clippy::crate_in_macro_def, reason = "the bindings are those of the crate that uses it")]
 #[macro_export]
 macro_rules! channel_errors {
     () => {
