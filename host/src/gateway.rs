@@ -336,11 +336,8 @@ impl Gateway {
         }
         let mount = options.mount.unwrap_or_else(|| format!("/{name}"));
         let public = |url: String| format!("{}{}", url.trim_end_matches('/'), mount.trim_end_matches('/'));
-        let place = InstanceOptions {
-            public_url: options.public_url.map(public),
-            mount,
-            folder: self.parts.folder.join(name),
-        };
+        let place =
+            InstanceOptions { public_url: options.public_url.map(public), mount, folder: self.parts.folder.join(name) };
         opened.failed =
             self.parts.hub.reconfigure(name, me, place, setup.transports).err().map(|error| error.to_string());
         self.parts.hub.apply(name, alarms);

@@ -218,7 +218,9 @@ fn install_node(workspace: &Workspace) -> Result<Done> {
         return Ok(Done::Skipped("already there".into()));
     }
     let Some(python) = program(&["python3"]) else {
-        return Ok(Done::Skipped(format!("no Node.js {NODE_FOR_ALL}, no Python to fetch one: tests that need it skip")));
+        return Ok(Done::Skipped(format!(
+            "no Node.js {NODE_FOR_ALL}, no Python to fetch one: tests that need it skip"
+        )));
     };
     let pip = Run::new(workspace.root(), python)
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "--target"])
