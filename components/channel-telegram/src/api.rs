@@ -99,26 +99,26 @@ impl Api<'_> {
 
     /// Calls a method; its result.
     pub fn call(&self, method: &str, body: &Value) -> Result<Value, Fault> {
-        self.send(&self.request(method, body).map_err(Fault::Host)?)
+        self.send(&self.request(method, body)?)
     }
 
     /// Calls a method with files.
     pub fn upload(&self, method: &str, form: Form) -> Result<Value, Fault> {
         let (kind, body) = form.finish();
-        self.send(&self.post(method, &kind, body).map_err(Fault::Host)?)
+        self.send(&self.post(method, &kind, body)?)
     }
 
     fn send(&self, request: &Request) -> Result<Value, Fault> {
-        let (status, body) = self.host.http(request, ANSWER_MOST).map_err(Fault::Host)?;
+        let (status, body) = self.host.http(request, ANSWER_MOST)?;
         read(status, &body)
     }
 
     /// The bytes of a file by the path that `getFile` gave.
     pub fn file(&self, path: &str, most: usize) -> Result<Vec<u8>, Fault> {
-        let token = self.host.stand_in("bot-token").map_err(Fault::Host)?;
+        let token = self.host.stand_in("bot-token")?;
         let url = format!("{}/file/bot{token}/{path}", self.settings.api);
         let request = Request { method: "GET".into(), url, headers: Vec::new(), body: Vec::new() };
-        let (status, body) = self.host.http(&request, most).map_err(Fault::Host)?;
+        let (status, body) = self.host.http(&request, most)?;
         if status == 200 { Ok(body) } else { Err(read(status, &body).err().unwrap_or(Fault::Missing)) }
     }
 }

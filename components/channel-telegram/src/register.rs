@@ -101,9 +101,9 @@ fn tell(api: Api<'_>) -> Result<Me, Fault> {
     let list = COMMANDS.map(|(command, description)| json!({"command": command, "description": description}));
     let commands = json!({"commands": list});
     let known = format!("{} {commands}", me.id);
-    if api.host.get(KNOWN).map_err(Fault::Host)?.as_ref() != Some(&known) {
+    if api.host.get(KNOWN)?.as_ref() != Some(&known) {
         api.call("setMyCommands", &commands)?;
-        api.host.set(KNOWN, &known).map_err(Fault::Host)?;
+        api.host.set(KNOWN, &known)?;
     }
     if !api.settings.webhook {
         // A webhook that is left from before would take all updates.
@@ -113,7 +113,7 @@ fn tell(api: Api<'_>) -> Result<Me, Fault> {
     let Some(url) = api.host.public_url(HOOK) else {
         return Err(Fault::Refused("it has no address: set public_url in [server]".into()));
     };
-    let secret = api.host.stand_in("webhook-secret").map_err(Fault::Host)?;
+    let secret = api.host.stand_in("webhook-secret")?;
     api.call("setWebhook", &json!({"url": url, "secret_token": secret, "allowed_updates": KINDS}))?;
     Ok(me)
 }

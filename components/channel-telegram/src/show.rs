@@ -96,7 +96,7 @@ impl<'a> Chat<'a> {
         }
         match self.api.call(method, &body) {
             Err(Fault::Moved(to)) => {
-                moved(self.api.host, self.place.chat, to).map_err(Fault::Host)?;
+                moved(self.api.host, self.place.chat, to)?;
                 body["chat_id"] = to.into();
                 self.api.call(method, &body)
             }

@@ -136,6 +136,12 @@ macro_rules! channel_errors {
             Refused(String),
         }
 
+        impl From<$crate::channel_errors!(@error)> for Fault {
+            fn from(error: $crate::channel_errors!(@error)) -> Self {
+                Self::Host(error)
+            }
+        }
+
         /// What an error says, for a person.
         pub fn words(error: &crate::contract::exports::openpista::plugin::channel::ChannelError) -> &str {
             use crate::contract::exports::openpista::plugin::channel::ChannelError;
