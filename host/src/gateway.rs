@@ -354,11 +354,10 @@ impl Gateway {
             opened.asks = loaded.exports.approvals.is_some();
             opened.observes = loaded.exports.observer.is_some();
         }
-        let place = InstanceOptions {
-            mount: options.mount.unwrap_or_else(|| format!("/{name}")),
-            public_url: options.public_url,
-            folder: self.parts.folder.join(name),
-        };
+        let mount = options.mount.unwrap_or_else(|| format!("/{name}"));
+        let public = |url: String| format!("{}{}", url.trim_end_matches('/'), mount.trim_end_matches('/'));
+        let place =
+            InstanceOptions { public_url: options.public_url.map(public), mount, folder: self.parts.folder.join(name) };
         opened.failed =
             self.parts.hub.reconfigure(name, me, place, setup.transports).err().map(|error| error.to_string());
         // Only now the hub knows the instance: an alarm of its first `open` would be nobody's before.

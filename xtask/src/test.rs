@@ -109,6 +109,9 @@ fn test_command(workspace: &Workspace) -> Result<Run> {
     if let Some(chromium) = setup::chromium() {
         cargo = cargo.env("OPENPISTA_CHROMIUM", chromium);
     }
+    if let Some(node) = setup::own_node(workspace) {
+        cargo = cargo.env("OPENPISTA_NODE", node);
+    }
     cargo = cargo.args(["test", "--workspace", "--no-fail-fast"]);
     // They are tested by the tests that load them; natively they would only be linked.
     for guest in guests::find(&workspace.root().join(guests::TEST_GUESTS))? {

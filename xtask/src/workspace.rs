@@ -56,6 +56,11 @@ impl Workspace {
         self.target.join("npm")
     }
 
+    /// Where `setup` puts a Node.js if the machine's is too old.
+    pub fn node(&self) -> PathBuf {
+        self.target.join("node")
+    }
+
     /// What the npm packages of the tests are, with their lock file.
     pub fn npm_manifest(&self) -> PathBuf {
         self.root.join("host/tests/npm")

@@ -26,6 +26,8 @@ const IDLE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// A channel that traps is tried so often.
 const TRAPS: u32 = 5;
+/// In more parts than this nothing is shown: the channel does not come to an end.
+const PARTS: u32 = 1_000;
 /// What a channel said is pending is tried again after this.
 const PENDING: Duration = Duration::from_secs(60);
 /// What a channel settled as failed is tried again after this at the earliest.
@@ -43,6 +45,8 @@ pub enum Verdict {
     Done(Option<String>),
     /// Handed over; the channel will settle it.
     Pending,
+    /// A part of it is shown, with this receipt; the rest after so long.
+    Part(String, Duration),
     /// Not before this time.
     Later(Duration, String),
     /// It may work another time.
@@ -171,7 +175,7 @@ impl Gateway {
     async fn work(self: Arc<Self>, key: Key, worker: Worker) {
         let mut progress = Progress::default();
         let mut receipts: HashMap<String, String> = HashMap::new();
-        let mut attempts = 0_u32;
+        let (mut attempts, mut parts) = (0_u32, 0_u32);
         let mut last: Option<String> = None;
         loop {
             let head = lock(&worker.0.queue).front().map(|item| (item.id.clone(), item.body.clone()));
@@ -181,11 +185,18 @@ impl Gateway {
                     continue;
                 };
                 self.last_is_noted(&key, last.take()).await;
-                let verdict = if worker.0.skip.swap(false, Ordering::AcqRel) {
+                let mut verdict = if worker.0.skip.swap(false, Ordering::AcqRel) {
                     Verdict::GiveUp("the operator gave it up".into())
                 } else {
                     self.show(&delivery, &mut receipts).await
                 };
+                if let Verdict::Part(..) = verdict {
+                    // It goes well: what fails later is tried again as soon as if nothing had failed before.
+                    (attempts, parts) = (0, parts.saturating_add(1));
+                    if parts > PARTS {
+                        verdict = Verdict::GiveUp(format!("it came in more than {PARTS} parts"));
+                    }
+                }
                 match self.settle(&worker, &delivery, verdict, attempts).await {
                     Some(pause) => {
                         attempts = attempts.saturating_add(1);
@@ -197,7 +208,7 @@ impl Gateway {
                         }
                     }
                     None => {
-                        attempts = 0;
+                        (attempts, parts) = (0, 0);
                         worker.0.trying.store(false, Ordering::Release);
                         // A word about it that nobody waited for.
                         lock(&self.settled).remove(&id);
@@ -331,25 +342,34 @@ impl Gateway {
         match outcome {
             wit::Outcome::Done(receipt) => {
                 let receipt = fitting(&channel.instance.name, receipt);
-                if let (Some(turn), Some(receipt)) = (&delivery.turn, &receipt) {
-                    receipts.insert(self.receipt_key(delivery).unwrap_or_else(|| turn.clone()), receipt.clone());
+                if let (Some(_), Some(receipt)) = (&delivery.turn, &receipt) {
+                    receipts.insert(self.receipt_key(delivery), receipt.clone());
                 }
                 Verdict::Done(receipt)
             }
             wit::Outcome::Pending => Verdict::Pending,
+            wit::Outcome::Part((receipt, pause)) => {
+                // Without it the next part would begin from the front, again and again.
+                let Some(receipt) = fitting(&channel.instance.name, Some(receipt)) else {
+                    return Verdict::GiveUp(format!("its receipt has more than {RECEIPT_MAX} bytes"));
+                };
+                receipts.insert(self.receipt_key(delivery), receipt.clone());
+                Verdict::Part(receipt, Duration::from_millis(pause.into()))
+            }
         }
     }
 
-    /// A question has its own receipt, for its end; all else of a turn shares one.
-    fn receipt_key(&self, delivery: &Delivery) -> Option<String> {
+    /// A question has its own receipt, for its end; all else of a turn shares one; a notice outside a turn has one for
+    /// its parts.
+    fn receipt_key(&self, delivery: &Delivery) -> String {
         match &delivery.content {
-            DeliveryContent::Ask(approval) | DeliveryContent::Decided(approval) => Some(approval.id.clone()),
-            _ => delivery.turn.clone(),
+            DeliveryContent::Ask(approval) | DeliveryContent::Decided(approval) => approval.id.clone(),
+            _ => delivery.turn.clone().unwrap_or_else(|| delivery.id.clone()),
         }
     }
 
     fn receipt(&self, delivery: &Delivery, receipts: &HashMap<String, String>) -> Option<String> {
-        let key = self.receipt_key(delivery)?;
+        let key = self.receipt_key(delivery);
         if let Some(receipt) = receipts.get(&key) {
             return Some(receipt.clone());
         }
@@ -396,6 +416,10 @@ impl Gateway {
                 return None;
             }
             Verdict::Pending => return self.wait_until_settled(worker, delivery, attempts).await,
+            Verdict::Part(receipt, pause) => {
+                self.note_part(delivery, receipt).await;
+                return Some(pause);
+            }
             Verdict::GiveUp(why) => {
                 self.give_up(delivery, &why);
                 return None;
@@ -423,6 +447,22 @@ impl Gateway {
             tracing::error!("a failed delivery is not noted: {error}");
         }
         Some(pause)
+    }
+
+    /// Stored before the next part is shown: a kill doubles one part at most.
+    async fn note_part(&self, delivery: &Delivery, receipt: String) {
+        let (instance, key) = (delivery.instance.clone(), self.receipt_key(delivery));
+        let question = matches!(delivery.content, DeliveryContent::Ask(_));
+        let change = move |tx: &mut crate::store::Writing<'_>| {
+            if question {
+                tx.approval_receipt(&key, &receipt).map(|_| ())
+            } else {
+                tx.receipt_set(&instance, &key, &receipt, now())
+            }
+        };
+        if let Err(error) = self.parts.store.write(change).await {
+            tracing::error!("a part of a delivery is not noted: {error}");
+        }
     }
 
     fn give_up(&self, delivery: &Delivery, why: &str) {
@@ -565,8 +605,12 @@ impl Gateway {
                     tracing::warn!("what a draft brought is not stored: {error}");
                     return false;
                 }
-                if let wit::Outcome::Done(receipt) = outcome
-                    && let Some(receipt) = fitting(&key.instance, receipt)
+                let receipt = match outcome {
+                    wit::Outcome::Done(receipt) => receipt,
+                    wit::Outcome::Part((receipt, _)) => Some(receipt),
+                    wit::Outcome::Pending => None,
+                };
+                if let Some(receipt) = fitting(&key.instance, receipt)
                     && receipts.get(&live.turn) != Some(&receipt)
                 {
                     receipts.insert(live.turn.clone(), receipt.clone());

@@ -49,7 +49,7 @@ pub struct HubSettings {
 pub struct InstanceOptions {
     /// `/NAME`, or `/` for the whole server.
     pub mount: String,
-    /// The public address of the server in front of the mount, without a slash at its end.
+    /// The public address of the mount.
     pub public_url: Option<String>,
     /// Where the instance's processes run; made if it is missing.
     pub folder: PathBuf,

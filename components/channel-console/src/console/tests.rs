@@ -81,7 +81,7 @@ impl Stage {
             match self.console().deliver(delivery).unwrap() {
                 Outcome::Done(Some(new)) => receipt = Some(new),
                 Outcome::Done(None) => (),
-                Outcome::Pending => panic!("a console has nothing to wait for"),
+                Outcome::Pending | Outcome::Part(_) => panic!("a console has nothing to wait for"),
             }
         }
     }

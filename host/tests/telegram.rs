@@ -1,0 +1,367 @@
+//! The Telegram channel with the executable: whole conversations against two Bot API servers, and what goes wrong on the
+//! way. One server is crabline, which is maintained elsewhere; the other one, `bot_api`, has what crabline lacks:
+//! pressed buttons, files that people send, and errors.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy exempts only functions that are tests themselves, not what they share"
+)]
+
+#[path = "telegram/bot_api.rs"]
+mod bot_api;
+#[path = "telegram/crabline.rs"]
+mod crabline;
+mod daemon;
+#[path = "telegram/model.rs"]
+mod model;
+#[path = "telegram/service.rs"]
+mod service;
+#[path = "telegram/world.rs"]
+mod world;
+
+use std::sync::Arc;
+
+use bot_api::BotApi;
+use crabline::Crabline;
+use daemon::until;
+use model::{Model, Step, after_a_tool, last, say};
+use serde_json::{Value, json};
+use service::post;
+use tokio::sync::Notify;
+use world::{ANN, BEN, GROUP, STRANGER, home, said, skip, status, with_pictures};
+
+/// Answers "answer to …", in one piece.
+fn echo(request: &Value) -> Vec<Step> {
+    say(format!("answer to {}", last(request)))
+}
+
+/// Longer than a message, with a code block about where it would be cut.
+fn long_reply() -> String {
+    let code: String = (0..60).map(|line| format!("let line_{line} = {line} < 3 && true;\n")).collect();
+    format!("{}\n\n```rust\n{code}```\n\nThe **end**.", "A sentence of *some* length. ".repeat(130))
+}
+
+/// A long message of the model for "long", a picture for "draw", text that grows for "slowly", else an echo.
+fn several(gate: &Arc<Notify>) -> impl Fn(&Value) -> Vec<Step> + Send + Sync + use<> {
+    let gate = Arc::clone(gate);
+    move |request| match last(request).as_str() {
+        _ if after_a_tool(request) => say("It is **drawn**."),
+        "draw" => vec![Step::Call("picture_draw", json!({}))],
+        "long" => say(long_reply()),
+        "slowly" => {
+            vec![Step::Say("The beg".into()), Step::Wait(Arc::clone(&gate)), Step::Say("inning and the end.".into())]
+        }
+        _ => echo(request),
+    }
+}
+
+#[tokio::test]
+async fn crabline_takes_a_whole_conversation() {
+    const NAME: &str = "telegram::crabline_takes_a_whole_conversation";
+    let folder = tempfile::tempdir().unwrap();
+    let crabline = match Crabline::start(folder.path()).await {
+        Ok(crabline) => crabline,
+        Err(why) => return skip(NAME, &why),
+    };
+    let gate = Arc::new(Notify::new());
+    let model = Model::start(several(&gate)).await;
+    let home = home(&model, &crabline.address, "", "");
+    if !with_pictures(&home) {
+        return skip(NAME, "the guests of the tests are not built");
+    }
+    let daemon = home.start().await;
+
+    crabline.says(ANN, ANN, "slowly", json!({})).await;
+    crabline.shows(ANN, "The beg").await;
+    assert!(crabline.called("editMessageText").is_empty());
+    assert_eq!(crabline.called("sendChatAction")[0].0, json!({"action": "typing", "chat_id": ANN}));
+    gate.notify_one();
+    crabline.shows(ANN, "The beginning and the end.").await;
+    assert_eq!(crabline.called("sendMessage").len(), 1, "a draft is edited");
+
+    crabline.says(ANN, ANN, "draw", json!({})).await;
+    crabline.shows(ANN, "It is <b>drawn</b>.").await;
+    let photos = until("the picture", async || {
+        let photos = crabline.called("sendPhoto");
+        (!photos.is_empty()).then_some(photos)
+    })
+    .await;
+    assert_eq!(photos, [(json!({"chat_id": ANN.to_string(), "photo": "pixel.png"}), true)]);
+
+    crabline.says(ANN, ANN, "long", json!({})).await;
+    crabline.shows(ANN, "The <b>end</b>.").await;
+    let pieces: Vec<String> = crabline.shown(ANN).into_iter().filter(|text| text.contains("let line_")).collect();
+    assert!(pieces.iter().any(|piece| {
+        piece.starts_with("<pre><code class=\"language-rust\">let line_0 = 0 &lt; 3") && piece.contains("line_59")
+    }));
+
+    // Nobody mentions the bot; a stranger does; somebody who may does.
+    let mention = json!({"entities": [{"type": "mention", "offset": 0, "length": 10}], "chatType": "supergroup"});
+    crabline.says(ANN, GROUP, "just talking", json!({"chatType": "supergroup"})).await;
+    crabline.says(STRANGER, GROUP, "@pista_bot let me in", mention.clone()).await;
+    crabline.says(BEN, GROUP, "@pista_bot hello there", mention).await;
+    crabline.shows(GROUP, "answer to hello there").await;
+    assert_eq!(said(&home, &format!("telegram:{GROUP}")).await, ["hello there"]);
+
+    crabline.says(ANN, ANN, "/status", json!({})).await;
+    crabline.shows(ANN, "Session ").await;
+
+    // Killed in the middle of a turn: the next process goes on with it.
+    crabline.says(ANN, ANN, "slowly", json!({})).await;
+    until("the turn", async || {
+        (model.asked().iter().filter(|asked| last(asked) == "slowly").count() == 2).then_some(())
+    })
+    .await;
+    daemon.kill().await;
+    crabline.says(ANN, ANN, "while you were away", json!({})).await;
+    gate.notify_one();
+    let daemon = home.start().await;
+    gate.notify_one();
+    crabline.shows(ANN, "answer to while you were away").await;
+    let words = said(&home, &format!("telegram:{ANN}")).await;
+    assert_eq!(words, ["slowly", "draw", "long", "slowly", "while you were away"]);
+    let refused: Vec<(Value, bool)> = ["sendMessage", "editMessageText", "sendPhoto", "setMyCommands", "getMe"]
+        .iter()
+        .flat_map(|method| crabline.called(method))
+        .filter(|(_, accepted)| !accepted)
+        .collect();
+    assert_eq!(refused, []);
+    assert_eq!(crabline.called("setMyCommands").len(), 1, "told once, also over a restart");
+    drop(daemon);
+}
+
+/// Runs a command for "run it", else echoes.
+fn runs(request: &Value) -> Vec<Step> {
+    match last(request) {
+        _ if after_a_tool(request) => say("It ran."),
+        text if text.contains("run it") => {
+            vec![Step::Call("system_run", json!({"command": "touch made-by-the-tool"}))]
+        }
+        _ => echo(request),
+    }
+}
+
+fn mentioned(text: &str) -> (String, Value) {
+    (format!("@pista_bot {text}"), json!({"entities": [{"type": "mention", "offset": 0, "length": 10}]}))
+}
+
+#[tokio::test]
+async fn a_question_is_answered_by_its_buttons_and_only_by_who_was_asked() {
+    let api = BotApi::start().await;
+    let model = Model::start(runs).await;
+    let home = home(&model, api.address(), "", "");
+    let _daemon = home.start().await;
+    let (text, entities) = mentioned("run it");
+    let asked = api.says(ANN, GROUP, &text, entities);
+    let question = api.sees("sendMessage", |body| body["reply_markup"].is_object()).await;
+    assert!(question.body["text"].as_str().unwrap().contains("touch made-by-the-tool"));
+    assert_eq!(question.body["reply_parameters"]["message_id"], json!(asked));
+    let rows = question.body["reply_markup"]["inline_keyboard"].as_array().unwrap();
+    let button = rows[0][0]["callback_data"].as_str().unwrap();
+    let made = home.workspace().join("made-by-the-tool");
+
+    for other in [BEN, STRANGER] {
+        api.presses(other, GROUP, button);
+        let id = json!(format!("query-{other}"));
+        let told = api.sees("answerCallbackQuery", |body| body["callback_query_id"] == id).await;
+        assert_eq!(told.body["text"], json!("Only the person who was asked can answer this."));
+    }
+    assert!(!made.exists());
+    api.presses(ANN, GROUP, button);
+    api.shows(GROUP, "It ran.").await;
+    assert!(made.exists());
+    let id = question.answer["result"]["message_id"].clone();
+    let over = api.sees("editMessageText", |body| body["message_id"] == id).await;
+    assert!(over.body["text"].as_str().unwrap().ends_with("✅ Allowed by Person 7"), "{over:?}");
+    assert!(over.body.get("reply_markup").is_none());
+
+    api.presses(ANN, GROUP, button);
+    let late = "This is answered already, or its time is over.";
+    api.sees("answerCallbackQuery", |body| body["text"] == json!(late)).await;
+    let ledger = home.json(&["ledger", "show"]).await;
+    let lines: Vec<String> = ledger.iter().map(Value::to_string).filter(|line| line.contains("decide ")).collect();
+    assert_eq!(lines.len(), 4, "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_question_that_nobody_answers_ends_and_says_so() {
+    let api = BotApi::start().await;
+    let model = Model::start(runs).await;
+    let home = home(&model, api.address(), "approval_timeout = \"1s\"", "");
+    let _daemon = home.start().await;
+    api.says(ANN, ANN, "run it", json!({}));
+    api.shows(ANN, "⌛ Not answered in time").await;
+    let question = api.sees("sendMessage", |body| body["reply_markup"].is_object()).await;
+    let rows = question.body["reply_markup"]["inline_keyboard"].as_array().unwrap();
+    api.presses(ANN, ANN, rows[0][0]["callback_data"].as_str().unwrap());
+    api.sees("answerCallbackQuery", |body| body["show_alert"] == json!(true)).await;
+    assert!(!home.workspace().join("made-by-the-tool").exists());
+}
+
+#[tokio::test]
+async fn a_picture_that_a_person_sends_reaches_the_model() {
+    let api = BotApi::start().await;
+    let model = Model::start(echo).await;
+    let home = home(&model, api.address(), "", "");
+    let _daemon = home.start().await;
+    let png = b"\x89PNG\r\n\x1a\nwhatever".to_vec();
+    api.file("large", png);
+    let photo = json!([{"file_id": "small", "width": 90}, {"file_id": "large", "width": 800}]);
+    api.says(ANN, ANN, "", json!({"text": null, "caption": "what is this?", "photo": photo}));
+    api.shows(ANN, "answer to what is this?").await;
+    let asked = model.asked().last().unwrap().to_string();
+    assert!(asked.contains("data:image/png;base64,iVBORw0KGgp3aGF0ZXZlcg=="), "{asked}");
+    assert_eq!(api.called("getFile")[0].body, json!({"file_id": "large"}));
+
+    // One that cannot be had does not hold up the message.
+    api.fails("getFile", 400, "Bad Request: file is too big", Value::Null);
+    api.fails("getFile", 400, "Bad Request: file is too big", Value::Null);
+    api.fails("getFile", 400, "Bad Request: file is too big", Value::Null);
+    api.says(ANN, ANN, "", json!({"text": null, "caption": "and this?", "document": {"file_id": "gone"}}));
+    api.shows(ANN, "and this?").await;
+}
+
+#[tokio::test]
+async fn limits_of_the_api_in_the_middle_of_a_long_reply_repeat_nothing() {
+    let api = BotApi::start().await;
+    let model = Model::start(several(&Arc::default())).await;
+    let home = home(&model, api.address(), "", ", stream = false");
+    let _daemon = home.start().await;
+    api.says(ANN, ANN, "hello", json!({}));
+    api.shows(ANN, "answer to hello").await;
+    // The first message of it is taken, the second one refused for a second.
+    api.fails_after("sendMessage", 1, 429, "Too Many Requests: retry after 1", json!({"retry_after": 1}));
+    api.says(ANN, ANN, "long", json!({}));
+    api.shows(ANN, "The <b>end</b>.").await;
+    let texts = api.texts(ANN);
+    assert_eq!(texts.len(), 3, "{texts:?}");
+    assert_eq!(api.called("sendMessage").len(), 4, "one was refused, none was sent twice");
+
+    api.fails("sendMessage", 429, "Too Many Requests: retry after 1", json!({"retry_after": 1}));
+    api.fails("sendMessage", 400, "Bad Request: can't parse entities: no end tag", Value::Null);
+    api.says(ANN, ANN, "a *b* <c>", json!({}));
+    api.shows(ANN, "answer to a b <c>").await;
+    api.says(ANN, ANN, "on", json!({}));
+    api.shows(ANN, "answer to on").await;
+    let texts = api.texts(ANN);
+    assert_eq!(texts[3..], ["answer to a b <c>", "answer to on"], "{texts:?}");
+}
+
+#[tokio::test]
+async fn a_second_program_a_refused_token_and_bad_gateways_are_told_and_passed() {
+    let api = BotApi::start().await;
+    let model = Model::start(echo).await;
+    let home = home(&model, api.address(), "", "");
+    let daemon = home.start().await;
+    api.says(ANN, ANN, "one", json!({}));
+    api.shows(ANN, "answer to one").await;
+    api.second_program();
+    status(&home, |row| row.contains("Another program takes this bot's messages")).await;
+    api.says(ANN, ANN, "two", json!({}));
+    api.shows(ANN, "answer to two").await;
+    status(&home, |row| !row.contains("Another program")).await;
+    api.fails("sendMessage", 502, "Bad Gateway", Value::Null);
+    api.says(ANN, ANN, "three", json!({}));
+    api.shows(ANN, "answer to three").await;
+    api.refuses(true);
+    status(&home, |row| row.contains("the bot's token is refused")).await;
+    api.refuses(false);
+    api.says(ANN, ANN, "four", json!({}));
+    daemon.kill().await;
+    let _daemon = home.start().await;
+    api.shows(ANN, "answer to four").await;
+    let ledger = home.json(&["ledger", "show"]).await;
+    assert!(ledger.iter().all(|line| !line.to_string().contains(bot_api::TOKEN)), "the token is in the ledger");
+}
+
+#[tokio::test]
+async fn a_webhook_brings_messages_to_who_shows_its_secret() {
+    let api = BotApi::start().await;
+    let model = Model::start(echo).await;
+    let home = home(&model, api.address(), "", ", mode = \"webhook\"");
+    let config = home.path().join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}[server]\npublic_url = \"https://pista.example\"\n")).unwrap();
+    let daemon = home.start().await;
+    let set = api.sees("setWebhook", |_| true).await;
+    assert_eq!(
+        set.body,
+        json!({
+            "url": "https://pista.example/telegram", "secret_token": "hook-Secret_123456",
+            "allowed_updates": ["message", "callback_query"]
+        })
+    );
+    let update = json!({"update_id": 1, "message": {
+        "message_id": 1, "date": 1_700_000_000, "chat": {"id": ANN, "type": "private"}, "text": "by hook",
+        "from": {"id": ANN, "is_bot": false, "first_name": "Ann"}
+    }});
+    let update = update.to_string();
+    let hook = async |secret: &str| post(&daemon.address, "/telegram", secret, &update).await;
+    let right = "x-telegram-bot-api-secret-token: hook-Secret_123456\r\n";
+    let wrong = "x-telegram-bot-api-secret-token: hook-Secret_12345\r\n";
+    assert_eq!([hook("").await, hook(wrong).await], [401, 401]);
+    assert_eq!(said(&home, &format!("telegram:{ANN}")).await, Vec::<String>::new());
+    assert_eq!(hook(right).await, 200);
+    api.shows(ANN, "answer to by hook").await;
+    // Sent again, as after a lost answer: it is the same message.
+    assert_eq!(hook(right).await, 200);
+    assert_eq!(said(&home, &format!("telegram:{ANN}")).await, ["by hook"]);
+}
+
+#[tokio::test]
+async fn killed_within_a_long_reply_it_repeats_one_message_at_most() {
+    let api = BotApi::start().await;
+    let model = Model::start(several(&Arc::default())).await;
+    let home = home(&model, api.address(), "", ", stream = false");
+    let mut daemon = home.launch(&[("OPENPISTA_FAILPOINT", "deliver.after-send:2")]);
+    api.says(ANN, ANN, "long", json!({}));
+    daemon.ended().await;
+    let _daemon = home.start().await;
+    api.shows(ANN, "The <b>end</b>.").await;
+    let mut texts = api.texts(ANN);
+    assert!(texts.len() <= 3, "{texts:?}");
+    texts.dedup();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+}
+
+#[tokio::test]
+async fn killed_again_and_again_it_loses_no_message_and_answers_each_once() {
+    const CHATS: [i64; 4] = [11, 12, 13, 14];
+    const KILLS: usize = 4;
+    let api = BotApi::start().await;
+    let model = Model::start(echo).await;
+    let home = home(&model, api.address(), "", "");
+    let config = home.path().join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("contacts = \"allow\"\nallow = [\"7\", \"8\"]\n", "")).unwrap();
+    let points = ["store.after-commit:3", "deliver.after-send:3", "store.before-commit:4", "deliver.before-send:2"];
+    for (round, point) in points.iter().enumerate().take(KILLS) {
+        for chat in CHATS {
+            api.says(chat, chat, &format!("number {round}"), json!({}));
+        }
+        let mut daemon = home.launch(&[("OPENPISTA_FAILPOINT", point)]);
+        // It kills itself at the point, some messages further on.
+        daemon.ended().await;
+    }
+    for chat in CHATS {
+        api.says(chat, chat, "the last", json!({}));
+    }
+    let _daemon = home.start().await;
+    for chat in CHATS {
+        api.shows(chat, "answer to the last").await;
+    }
+    for chat in CHATS {
+        let wanted: Vec<String> =
+            (0..KILLS).map(|round| format!("number {round}")).chain(["the last".into()]).collect();
+        assert_eq!(said(&home, &format!("telegram:{chat}")).await, wanted, "one turn each, in order");
+        let mut texts = api.texts(chat);
+        let all = texts.len();
+        texts.dedup();
+        let doubled = all - texts.len();
+        assert!(doubled <= KILLS, "chat {chat}: {doubled} doubled deliveries for {KILLS} kills");
+        let answers: Vec<String> = wanted.iter().map(|text| format!("answer to {text}")).collect();
+        assert_eq!(texts, answers, "chat {chat}");
+    }
+}
