@@ -2,9 +2,17 @@
 //! each component generates its own from the contract. All of it runs natively, in the tests.
 //!
 //! - [`clip`]: bytes of a process as text with a hard cap.
-//! - [`tool_names`]: names of tools as an API wants them, and back.
 //! - [`sse`]: server-sent events out of any pieces.
+//! - For providers: [`exchange`] follows an answer, [`failure`] maps what goes wrong, [`models`] is a table of what is
+//!   known of models, [`request`] has the pieces that requests are made of, [`tool_names`] makes names and ids legal,
+//!   and the macro [`provider!`] ties them to a component's own types.
 
 pub mod clip;
+pub mod exchange;
+pub mod failure;
+pub mod models;
+pub mod request;
 pub mod sse;
 pub mod tool_names;
+
+mod provider;

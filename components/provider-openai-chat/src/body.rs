@@ -1,7 +1,6 @@
 //! A request of the contract as the JSON of the API.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use openpista_plugin::request as pieces;
 use openpista_plugin::tool_names::ToolNames;
 use serde_json::{Map, Value, json};
 
@@ -70,15 +69,7 @@ pub fn write(request: &Request, settings: &Settings, names: &ToolNames) -> Writt
     if settings.prompt_cache_key && !request.cache_key.is_empty() {
         body.insert("prompt_cache_key".into(), json!(request.cache_key));
     }
-    let mut ignored = Vec::new();
-    for (name, text) in &request.options {
-        match serde_json::from_str::<Value>(text) {
-            Ok(value) if !OWN.contains(&name.as_str()) => {
-                body.insert(name.clone(), value);
-            }
-            _ => ignored.push(name.clone()),
-        }
-    }
+    let ignored = pieces::options(&mut body, &request.options, |name| !OWN.contains(&name));
     Written { json: Value::Object(body), ignored }
 }
 
@@ -92,16 +83,12 @@ fn effort_name(effort: Effort, model: &str) -> String {
 }
 
 fn definition(tool: &ToolDefinition, names: &ToolNames) -> Value {
-    let parameters = serde_json::from_str(&tool.parameters)
-        .ok()
-        .filter(Value::is_object)
-        .unwrap_or_else(|| json!({"type": "object", "properties": {}}));
     json!({
         "type": "function",
         "function": {
             "name": names.legal(&tool.name),
             "description": tool.description,
-            "parameters": parameters
+            "parameters": pieces::schema(&tool.parameters)
         }
     })
 }
@@ -149,17 +136,12 @@ fn media_of(content: &[Content]) -> impl Iterator<Item = &Media> {
 }
 
 fn outcome_text(outcome: &ToolOutcome) -> String {
-    let pieces = outcome.content.iter().map(|content| match content {
+    let texts = outcome.content.iter().map(|content| match content {
         Content::Text(text) | Content::Json(text) => text.clone(),
         Content::Media(media) => format!("[{}: in the next message]", file_name(media)),
         Content::Other(other) => format!("[{}: left out]", other.kind),
     });
-    let text = pieces.collect::<Vec<_>>().join("\n");
-    match (outcome.failed, text.is_empty()) {
-        (true, _) => format!("[The tool failed.]\n{text}").trim_end().to_string(),
-        (false, true) => "[The tool returned nothing.]".into(),
-        (false, false) => text,
-    }
+    pieces::outcome_text(&texts.collect::<Vec<_>>().join("\n"), outcome.failed)
 }
 
 fn text_part(text: &str) -> Value {
@@ -171,13 +153,13 @@ fn file_name(media: &Media) -> String {
 }
 
 fn media_part(media: &Media) -> Value {
-    let url = || format!("data:{};base64,{}", media.mime, STANDARD.encode(&media.data));
+    let url = || pieces::data_url(&media.mime, &media.data);
     if media.mime.starts_with("image/") {
         json!({"type": "image_url", "image_url": {"url": url()}})
     } else if media.mime == "application/pdf" {
         json!({"type": "file", "file": {"filename": file_name(media), "file_data": url()}})
     } else {
-        text_part(&format!("[{}: left out, for this API takes no {}]", file_name(media), media.mime))
+        text_part(&pieces::left_out(media.name.as_deref(), &media.mime))
     }
 }
 
@@ -191,7 +173,7 @@ fn assistant(message: &Message, names: &ToolNames) -> Option<Value> {
             Body::Call(call) => calls.push(json!({
                 "id": call.id,
                 "type": "function",
-                "function": {"name": names.legal(&call.name), "arguments": object_text(&call.arguments)}
+                "function": {"name": names.legal(&call.name), "arguments": pieces::object_text(&call.arguments)}
             })),
             _ => (),
         }
@@ -202,15 +184,6 @@ fn assistant(message: &Message, names: &ToolNames) -> Option<Value> {
         (true, false) => Some(json!({"role": "assistant", "content": null, "tool_calls": calls})),
         (false, true) => Some(json!({"role": "assistant", "content": text})),
         (false, false) => Some(json!({"role": "assistant", "content": text, "tool_calls": calls})),
-    }
-}
-
-/// Arguments that the model broke would make some servers refuse the whole history; the result that follows says what
-/// was wrong with them.
-fn object_text(arguments: &str) -> String {
-    match serde_json::from_str::<Value>(arguments) {
-        Ok(Value::Object(_)) => arguments.to_string(),
-        _ => "{}".into(),
     }
 }
 

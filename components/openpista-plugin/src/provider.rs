@@ -1,0 +1,113 @@
+//! The shared parts of a provider in the types of its own contract.
+
+/// Ties [`exchange`](crate::exchange), [`failure`](crate::failure) and [`models`](crate::models) to the bindings that a
+/// component generated, of which the module is the argument: `openpista_plugin::provider!(crate::contract);`. It stands
+/// in a module of its own and brings `send`, `broken`, `offered`, `no_usage`, `now` and `salt`, and the conversions.
+#[macro_export]
+macro_rules! provider {
+    ($($contract:tt)+) => {
+        use $($contract)+::exports::openpista::plugin::provider::{Abilities, Model, Price, ProviderError};
+        use $($contract)+::openpista::http::client;
+        use $($contract)+::openpista::types::types::{Error, Usage};
+        use $crate::exchange::{Broken, Incoming};
+        use $crate::failure::Failure;
+
+        impl From<Failure> for ProviderError {
+            fn from(failure: Failure) -> Self {
+                match failure {
+                    Failure::AuthRequired(why) => Self::AuthRequired(why),
+                    Failure::AccessDenied(why) => Self::AccessDenied(why),
+                    Failure::RateLimited(ms) => Self::RateLimited(ms),
+                    Failure::Exhausted(why) => Self::Exhausted(why),
+                    Failure::Overloaded(why) => Self::Overloaded(why),
+                    Failure::ContextTooLong(why) => Self::ContextTooLong(why),
+                    Failure::BadRequest(why) => Self::BadRequest(why),
+                    Failure::Transport(why) => Self::Transport(why),
+                    Failure::Other(why) => Self::Other(why),
+                }
+            }
+        }
+
+        /// A capability that did not do it.
+        pub fn broken(error: Error) -> Broken {
+            Broken::Failed(match error {
+                Error::Cancelled => return Broken::Cancelled,
+                Error::TimedOut => return Broken::TimedOut,
+                Error::AccessDenied(why) => Failure::AccessDenied(why),
+                Error::Invalid(why) => Failure::BadRequest(why),
+                Error::Unavailable(why) => Failure::Transport(why),
+                Error::NotFound(why) | Error::TooLarge(why) | Error::Other(why) => Failure::Other(why),
+            })
+        }
+
+        impl Incoming for client::Incoming {
+            fn status(&self) -> u16 {
+                self.status()
+            }
+
+            fn headers(&self) -> Vec<(String, String)> {
+                self.headers()
+            }
+
+            fn read(&self) -> Result<Option<Vec<u8>>, Broken> {
+                self.read().map_err(broken)
+            }
+        }
+
+        /// A GET, or with a body in JSON a POST of which the answer is a stream.
+        pub fn send(
+            url: String,
+            mut headers: Vec<(String, String)>,
+            body: Option<String>,
+        ) -> Result<client::Incoming, Broken> {
+            let method = if body.is_some() { "POST" } else { "GET" };
+            if body.is_some() {
+                headers.push(("content-type".into(), "application/json".into()));
+                headers.push(("accept".into(), "text/event-stream, application/json".into()));
+            }
+            // The first byte of a thinking model, or of one that a local server has to load, takes its time.
+            let options = client::Options { first_byte_ms: Some(110_000), between_bytes_ms: None };
+            let body = body.unwrap_or_default().into_bytes();
+            client::send(&client::Request { method: method.into(), url, headers, body }, Some(options)).map_err(broken)
+        }
+
+        /// A model as the contract has it.
+        pub fn offered(model: $crate::models::Model) -> Model {
+            let has = [
+                (model.abilities.tools, Abilities::TOOLS),
+                (model.abilities.images, Abilities::IMAGES),
+                (model.abilities.documents, Abilities::DOCUMENTS),
+                (model.abilities.reasoning, Abilities::REASONING),
+            ];
+            Model {
+                id: model.id,
+                title: model.title,
+                context: model.context,
+                max_output: model.max_output,
+                abilities: has.iter().filter(|(has, _)| *has).fold(Abilities::empty(), |all, (_, one)| all | *one),
+                price: model.price.map(|price| Price {
+                    input: price.input,
+                    output: price.output,
+                    cache_read: price.cache_read,
+                    cache_write: price.cache_write,
+                }),
+            }
+        }
+
+        /// Before the service has said anything.
+        pub fn no_usage() -> Usage {
+            Usage { input: 0, output: 0, cache_read: 0, cache_write: 0, cost: None }
+        }
+
+        /// Milliseconds since 1970.
+        pub fn now() -> u64 {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        }
+
+        /// Differs from call to call: makes ids where the service gives none.
+        pub fn salt() -> u64 {
+            std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8)
+        }
+    };
+}

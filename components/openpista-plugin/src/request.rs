@@ -1,0 +1,105 @@
+//! Pieces of a request that the APIs of models have in common.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+/// Adds the person's options to a request's body. Those that are no JSON or of which `allowed` says no are left out and
+/// returned, for the log.
+pub fn options(
+    body: &mut Map<String, Value>,
+    options: &[(String, String)],
+    allowed: impl Fn(&str) -> bool,
+) -> Vec<String> {
+    let mut ignored = Vec::new();
+    for (name, text) in options {
+        match serde_json::from_str::<Value>(text) {
+            Ok(value) if allowed(name) => {
+                body.insert(name.clone(), value);
+            }
+            _ => ignored.push(name.clone()),
+        }
+    }
+    ignored
+}
+
+/// A tool's schema; services refuse one that is no object.
+pub fn schema(text: &str) -> Value {
+    let schema = serde_json::from_str(text).ok().filter(Value::is_object);
+    schema.unwrap_or_else(|| json!({"type": "object", "properties": {}}))
+}
+
+/// The arguments of a call as the object that they should be. Those that the model broke would make services refuse the
+/// whole history; the result that follows says what was wrong with them.
+pub fn object(arguments: &str) -> Value {
+    serde_json::from_str(arguments).ok().filter(Value::is_object).unwrap_or_else(|| json!({}))
+}
+
+/// As [`object`], for services that take the arguments as a text: what the model wrote, to the letter.
+pub fn object_text(arguments: &str) -> String {
+    match serde_json::from_str::<Value>(arguments) {
+        Ok(Value::Object(_)) => arguments.into(),
+        _ => "{}".into(),
+    }
+}
+
+/// A file's bytes in base64.
+pub fn base64(data: &[u8]) -> String {
+    STANDARD.encode(data)
+}
+
+/// A file as an URL (RFC 2397).
+pub fn data_url(mime: &str, data: &[u8]) -> String {
+    format!("data:{mime};base64,{}", base64(data))
+}
+
+/// What stands in the place of a file that the API does not take. `name` if it has one.
+pub fn left_out(name: Option<&str>, mime: &str) -> String {
+    format!("[{}: left out, for this API takes no {mime}]", name.unwrap_or(mime))
+}
+
+/// What a call without a text gave back, for services that want one; a failure says so where the API has no field for it.
+pub fn outcome_text(text: &str, failed: bool) -> String {
+    match (failed, text.is_empty()) {
+        (true, _) => format!("[The tool failed.]\n{text}").trim_end().into(),
+        (false, true) => "[The tool returned nothing.]".into(),
+        (false, false) => text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_taken_over_unless_they_are_broken_or_not_allowed() {
+        let mut body = Map::new();
+        let given = [("a", "0.5"), ("b", "{"), ("own", "1")].map(|(name, value)| (name.to_string(), value.to_string()));
+        assert_eq!(options(&mut body, &given, |name| name != "own"), ["b", "own"]);
+        assert_eq!(Value::Object(body), json!({"a": 0.5}));
+    }
+
+    #[test]
+    fn what_should_be_an_object_is_one() {
+        assert_eq!([object(r#"{"a":1}"#), object("[1]"), object("{a")], [json!({"a": 1}), json!({}), json!({})]);
+        assert_eq!([object_text(r#"{ "a":1 }"#), object_text("7")], [r#"{ "a":1 }"#, "{}"]);
+        assert_eq!(
+            [schema(r#"{"type":"object"}"#), schema("x")],
+            [json!({"type": "object"}), json!({"type": "object", "properties": {}})]
+        );
+    }
+
+    #[test]
+    fn files_are_written_in_base64_or_named() {
+        assert_eq!(data_url("image/png", &[1, 2, 3]), "data:image/png;base64,AQID");
+        assert_eq!(left_out(Some("a.ogg"), "audio/ogg"), "[a.ogg: left out, for this API takes no audio/ogg]");
+        assert_eq!(left_out(None, "audio/ogg"), "[audio/ogg: left out, for this API takes no audio/ogg]");
+    }
+
+    #[test]
+    fn an_outcome_always_says_something() {
+        let said =
+            [("x", false), ("x", true), ("", true), ("", false)].map(|(text, failed)| outcome_text(text, failed));
+        assert_eq!(said, ["x", "[The tool failed.]\nx", "[The tool failed.]", "[The tool returned nothing.]"]);
+    }
+}
