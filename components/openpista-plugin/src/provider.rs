@@ -2,15 +2,21 @@
 
 /// Ties [`exchange`](crate::exchange), [`failure`](crate::failure) and [`models`](crate::models) to the bindings that a
 /// component generated, of which the module is the argument: `openpista_plugin::provider!(crate::contract);`. It stands
-/// in a module of its own and brings `send`, `broken`, `offered`, `no_usage`, `now` and `salt`, and the conversions.
+/// in a module of its own and brings the conversions, and what each provider says and does in the same words: its
+/// needs and secrets, sending, the legal names of a request.
 #[macro_export]
 macro_rules! provider {
     ($($contract:tt)+) => {
-        use $($contract)+::exports::openpista::plugin::provider::{Abilities, Model, Price, ProviderError};
+        use $($contract)+::exports::openpista::plugin::manifest::{Need, Place, Secret, SecretUse};
+        use $($contract)+::exports::openpista::plugin::provider::{
+            Abilities, Body, Effort, Model, Price, ProviderError, Request, ToolCall,
+        };
         use $($contract)+::openpista::http::client;
+        use $($contract)+::openpista::secrets::secrets;
         use $($contract)+::openpista::types::types::{Error, Usage};
         use $crate::exchange::{Broken, Incoming};
         use $crate::failure::Failure;
+        use $crate::tool_names::ToolNames;
 
         impl From<Failure> for ProviderError {
             fn from(failure: Failure) -> Self {
@@ -51,6 +57,68 @@ macro_rules! provider {
 
             fn read(&self) -> Result<Option<Vec<u8>>, Broken> {
                 self.read().map_err(broken)
+            }
+        }
+
+        /// For the manifest: the service of the setting `base-url`, and secrets.
+        pub fn needs() -> Vec<Need> {
+            let need = |capability: &str, scope: Vec<String>, reason: &str| Need {
+                capability: capability.into(),
+                scope,
+                reason: reason.into(),
+                optional: false,
+            };
+            vec![
+                need("http", vec!["{base-url}".into()], "asks the model's service"),
+                need("secrets", Vec::new(), "signs in to the model's service"),
+            ]
+        }
+
+        /// For the manifest: a secret that goes to the service in a header.
+        pub fn secret(name: &str, title: &str, header: &str) -> Secret {
+            Secret {
+                name: name.into(),
+                title: title.into(),
+                uses: vec![SecretUse::Header(Place { audience: "{base-url}".into(), name: header.into() })],
+                // A server on this machine wants none; the others will say so.
+                optional: true,
+            }
+        }
+
+        /// What stands for a secret in this call; none if the person gave no value.
+        pub fn stand_in(name: &str) -> Result<Option<String>, Broken> {
+            match secrets::stand_in(name) {
+                Ok(stand_in) => Ok(Some(stand_in)),
+                Err(Error::NotFound(_)) => Ok(None),
+                Err(error) => Err(broken(error)),
+            }
+        }
+
+        fn calls(request: &Request) -> impl Iterator<Item = &ToolCall> {
+            request.messages.iter().flat_map(|message| &message.parts).filter_map(|part| match &part.body {
+                Body::Call(call) => Some(call),
+                _ => None,
+            })
+        }
+
+        /// The legal names for everything that a request calls by name.
+        pub fn names(request: &Request) -> ToolNames {
+            let called = calls(request).map(|call| call.name.as_str());
+            ToolNames::new(request.tools.iter().map(|tool| tool.name.as_str()).chain(called))
+        }
+
+        /// The legal ids of a request's calls, which another provider may have made.
+        pub fn ids(request: &Request) -> ToolNames {
+            ToolNames::new(calls(request).map(|call| call.id.as_str()))
+        }
+
+        /// An effort as most services call it; `least` is what this model has for none at all.
+        pub fn effort_name(effort: Effort, least: String) -> String {
+            match effort {
+                Effort::Off => least,
+                Effort::Low => "low".into(),
+                Effort::Medium => "medium".into(),
+                Effort::High => "high".into(),
             }
         }
 

@@ -1,4 +1,4 @@
-//! Pieces of a request that the APIs of models have in common.
+//! Pieces of requests, and of the settings that shape them, that the APIs of models have in common.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,6 +21,19 @@ pub fn options(
         }
     }
     ignored
+}
+
+/// The further headers that settings give, in lower case; those that are the provider's own are passed over.
+pub fn headers(settings: &Value, own: &[&str]) -> Vec<(String, String)> {
+    let given = settings.get("headers").and_then(Value::as_object).into_iter().flatten();
+    let named = given.filter_map(|(name, value)| Some((name.to_lowercase(), value.as_str()?.to_string())));
+    named.filter(|(name, _)| !own.contains(&name.as_str())).collect()
+}
+
+/// The texts of a list in the settings.
+pub fn texts(settings: &Value, key: &str) -> Vec<String> {
+    let items = settings.get(key).and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(|item| item.as_str().map(str::to_string)).collect()
 }
 
 /// A tool's schema; services refuse one that is no object.
@@ -77,6 +90,13 @@ mod tests {
         let given = [("a", "0.5"), ("b", "{"), ("own", "1")].map(|(name, value)| (name.to_string(), value.to_string()));
         assert_eq!(options(&mut body, &given, |name| name != "own"), ["b", "own"]);
         assert_eq!(Value::Object(body), json!({"a": 0.5}));
+    }
+
+    #[test]
+    fn settings_give_headers_and_lists() {
+        let settings = json!({"headers": {"X-A": "1", "Authorization": "no"}, "models": ["m", 7]});
+        assert_eq!(headers(&settings, &["authorization"]), [("x-a".to_string(), "1".to_string())]);
+        assert_eq!((texts(&settings, "models"), texts(&settings, "none")), (vec!["m".to_string()], vec![]));
     }
 
     #[test]

@@ -5,11 +5,12 @@ use openpista_plugin::tool_names::ToolNames;
 use serde_json::{Map, Value, json};
 
 use crate::contract::exports::openpista::plugin::provider::{
-    Body, Effort, Message, Request, Role, ToolChoice, ToolDefinition, ToolOutcome,
+    Body, Message, Request, Role, ToolChoice, ToolDefinition, ToolOutcome,
 };
 use crate::contract::openpista::types::types::{Content, Media};
 use crate::models;
 use crate::settings::Settings;
+use crate::shared::effort_name;
 
 /// Fields that are the component's own: an option of this name is passed over.
 const OWN: &[&str] = &["model", "messages", "stream", "stream_options", "tools", "tool_choice", "n"];
@@ -21,15 +22,6 @@ pub struct Written {
     pub json: Value,
     /// Options that were ignored, for the log.
     pub ignored: Vec<String>,
-}
-
-/// The legal names for everything that a request calls by name.
-pub fn names(request: &Request) -> ToolNames {
-    let called = request.messages.iter().flat_map(|message| &message.parts).filter_map(|part| match &part.body {
-        Body::Call(call) => Some(call.name.as_str()),
-        _ => None,
-    });
-    ToolNames::new(request.tools.iter().map(|tool| tool.name.as_str()).chain(called))
 }
 
 /// Writes it.
@@ -64,22 +56,13 @@ pub fn write(request: &Request, settings: &Settings, names: &ToolNames) -> Writt
         body.insert(settings.max_tokens_field.clone(), json!(most));
     }
     if let Some(effort) = request.effort {
-        body.insert("reasoning_effort".into(), json!(effort_name(effort, &request.model)));
+        body.insert("reasoning_effort".into(), json!(effort_name(effort, models::least_effort(&request.model))));
     }
     if settings.prompt_cache_key && !request.cache_key.is_empty() {
         body.insert("prompt_cache_key".into(), json!(request.cache_key));
     }
     let ignored = pieces::options(&mut body, &request.options, |name| !OWN.contains(&name));
     Written { json: Value::Object(body), ignored }
-}
-
-fn effort_name(effort: Effort, model: &str) -> String {
-    match effort {
-        Effort::Off => models::least_effort(model),
-        Effort::Low => "low".into(),
-        Effort::Medium => "medium".into(),
-        Effort::High => "high".into(),
-    }
 }
 
 fn definition(tool: &ToolDefinition, names: &ToolNames) -> Value {

@@ -1,5 +1,6 @@
 //! `[providers.NAME.settings]`, and the services that need none.
 
+use openpista_plugin::request as pieces;
 use serde_json::{Value, json};
 
 use crate::contract::exports::openpista::plugin::manifest::Preset;
@@ -55,17 +56,12 @@ impl Settings {
     pub fn parse(text: &str) -> Self {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
         let text_of = |key: &str| value.get(key).and_then(Value::as_str);
-        let headers = value.get("headers").and_then(Value::as_object).into_iter().flatten();
-        let models = value.get("models").and_then(Value::as_array).into_iter().flatten();
         Self {
             base_url: text_of("base-url").unwrap_or_default().trim_end_matches('/').to_string(),
             max_tokens_field: text_of("max-tokens-field").unwrap_or("max_tokens").to_string(),
             prompt_cache_key: value.get("prompt-cache-key").and_then(Value::as_bool).unwrap_or(false),
-            headers: headers
-                .filter_map(|(name, value)| Some((name.to_lowercase(), value.as_str()?.to_string())))
-                .filter(|(name, _)| name != "authorization")
-                .collect(),
-            models: models.filter_map(|id| id.as_str().map(str::to_string)).collect(),
+            headers: pieces::headers(&value, &["authorization"]),
+            models: pieces::texts(&value, "models"),
         }
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
-use crate::contract::exports::openpista::plugin::provider::{Part, ToolCall};
+use crate::contract::exports::openpista::plugin::provider::{Effort, Part, ToolCall};
 use crate::contract::openpista::types::types::ToolHints;
+use crate::shared::names;
 
 fn message(role: Role, bodies: Vec<Body>) -> Message {
     Message { role, parts: bodies.into_iter().map(|body| Part { body, replay: None }).collect() }

@@ -1,0 +1,72 @@
+//! The exports.
+
+use openpista_plugin::exchange::{self, Broken};
+
+use crate::answer::Answer;
+use crate::contract::exports::openpista::plugin::manifest::{self, Manifest};
+use crate::contract::exports::openpista::plugin::provider::{self, Completion, Model, ProviderError, Request};
+use crate::contract::openpista::http::client;
+use crate::contract::openpista::log::log;
+use crate::contract::openpista::plugin::deltas::Sink;
+use crate::contract::openpista::settings::settings;
+use crate::contract::openpista::types::types::Signal;
+use crate::settings::{Settings, presets};
+use crate::shared::{names, needs, now, offered, secret, stand_in};
+use crate::{body, models, shared};
+
+/// What the host calls.
+pub struct Plugin;
+
+/// A token goes before a key: who has both set it up by hand.
+fn send(settings: &Settings, path: &str, bound: bool, body: Option<String>) -> Result<client::Incoming, Broken> {
+    let token = stand_in("oauth-token")?;
+    let mut headers = settings.headers(token.is_some(), bound);
+    if let Some(token) = token {
+        headers.push(("authorization".into(), format!("Bearer {token}")));
+    } else if let Some(key) = stand_in("api-key")? {
+        headers.push(("x-api-key".into(), key));
+    }
+    shared::send(format!("{}{path}", settings.base_url), headers, body)
+}
+
+impl manifest::Guest for Plugin {
+    fn describe() -> Manifest {
+        Manifest {
+            name: env!("CARGO_PKG_NAME").into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            summary: "Claude models by the Messages API".into(),
+            needs: needs(),
+            secrets: vec![
+                secret("api-key", "API key, from platform.claude.com", "x-api-key"),
+                secret("oauth-token", "bearer token of a sign-in, instead of an API key", "authorization"),
+            ],
+            settings: Some(Settings::schema().to_string()),
+            presets: presets(),
+            about: vec![("licence".into(), env!("CARGO_PKG_LICENSE").into())],
+        }
+    }
+}
+
+impl provider::Guest for Plugin {
+    fn models() -> Result<Vec<Model>, ProviderError> {
+        let settings = Settings::parse(&settings::get());
+        let models = if settings.models.is_empty() {
+            exchange::list(send(&settings, "/v1/models?limit=1000", false, None), now(), models::parse)?
+        } else {
+            settings.models.iter().map(|id| models::named(id)).collect()
+        };
+        Ok(models.into_iter().map(offered).collect())
+    }
+
+    fn complete(request: Request, out: &Sink) -> Result<Completion, ProviderError> {
+        let settings = Settings::parse(&settings::get());
+        let names = names(&request);
+        let written = body::write(&request, &settings, &names);
+        for name in &written.ignored {
+            log::log(log::Level::Warn, &format!("the option {name} was ignored: it is no JSON or not for this model"));
+        }
+        let sent = send(&settings, "/v1/messages", written.bound, Some(written.json.to_string()));
+        let answer = Answer::new(&names, &request.model);
+        Ok(exchange::follow(sent, answer, now(), |delta| out.push(&delta) == Signal::Proceed)?)
+    }
+}
