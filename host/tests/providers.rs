@@ -227,7 +227,7 @@ async fn a_session_with_tools_and_thinking_goes_on_with_each_other_provider() {
         let started = said.of("tool_started");
         assert_eq!(started.len(), 2, "{model}: {:?}", said.events);
         assert_eq!(said.of("tool_done").len(), 2, "{model}: {:?}", said.events);
-        assert_eq!(said.of("reasoning").is_empty(), model == CHAT, "{model}");
+        assert!(!said.of("reasoning").is_empty(), "{model}");
         session = Some(said.session().to_string());
     }
     let asked = stage.asked();
@@ -337,8 +337,8 @@ async fn an_image_reaches_each_model_in_the_words_of_its_service() {
     let url = format!("data:image/png;base64,{data}");
     assert!(data.starts_with("iVBORw0KGgo"), "{data}");
     assert_eq!(
-        asked[0]["body"]["messages"][0]["content"][1],
-        json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}})
+        asked[0]["body"]["messages"][0]["content"][1]["source"],
+        json!({"type": "base64", "media_type": "image/png", "data": data})
     );
     assert_eq!(
         asked[1]["body"]["input"][0]["content"][1],
@@ -392,12 +392,13 @@ async fn a_busy_service_is_asked_again_and_one_that_refuses_is_not() {
 #[tokio::test]
 async fn a_stream_that_is_cut_is_begun_anew_and_a_slow_one_is_waited_for() {
     let text = "One two three four five six seven eight nine ten eleven twelve.";
+    // With a pause between its pieces, what came before the cut has left the service by then.
     let cut = json!({
         "match": {"userMessage": "cut", "sequenceIndex": 0},
-        "response": {"content": text}, "truncateAfterChunks": 6
+        "response": {"content": text}, "truncateAfterChunks": 8, "latency": 15
     });
     let slow = json!({"match": {"userMessage": "slow"}, "response": {"content": text}, "latency": 120});
-    let always = json!({"match": {"userMessage": "broken"}, "response": {"content": text}, "truncateAfterChunks": 6});
+    let always = json!({"match": {"userMessage": "broken"}, "response": {"content": text}, "truncateAfterChunks": 8, "latency": 15});
     let fixtures = json!([cut, answers("cut", text), slow, always]);
     for model in [MESSAGES, RESPONSES] {
         let test = "a_stream_that_is_cut_is_begun_anew_and_a_slow_one_is_waited_for";

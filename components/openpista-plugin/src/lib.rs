@@ -16,3 +16,6 @@ pub mod sse;
 pub mod tool_names;
 
 mod provider;
+
+/// For [`provider!`]: a component need not depend on serde_json for it.
+pub use serde_json::Value;

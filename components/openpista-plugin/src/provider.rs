@@ -7,11 +7,12 @@
 #[macro_export]
 macro_rules! provider {
     ($($contract:tt)+) => {
-        use $($contract)+::exports::openpista::plugin::manifest::{Need, Place, Secret, SecretUse};
+        use $($contract)+::exports::openpista::plugin::manifest::{Manifest, Need, Place, Preset, Secret, SecretUse};
         use $($contract)+::exports::openpista::plugin::provider::{
             Abilities, Body, Effort, Model, Price, ProviderError, Request, ToolCall,
         };
         use $($contract)+::openpista::http::client;
+        use $($contract)+::openpista::log::log;
         use $($contract)+::openpista::secrets::secrets;
         use $($contract)+::openpista::types::types::{Error, Usage};
         use $crate::exchange::{Broken, Incoming};
@@ -60,18 +61,32 @@ macro_rules! provider {
             }
         }
 
-        /// For the manifest: the service of the setting `base-url`, and secrets.
-        pub fn needs() -> Vec<Need> {
+        /// It needs the service of the setting `base-url`, and its secrets.
+        pub fn manifest(
+            summary: &str,
+            secrets: Vec<Secret>,
+            settings: $crate::Value,
+            presets: Vec<Preset>,
+        ) -> Manifest {
             let need = |capability: &str, scope: Vec<String>, reason: &str| Need {
                 capability: capability.into(),
                 scope,
                 reason: reason.into(),
                 optional: false,
             };
-            vec![
-                need("http", vec!["{base-url}".into()], "asks the model's service"),
-                need("secrets", Vec::new(), "signs in to the model's service"),
-            ]
+            Manifest {
+                name: env!("CARGO_PKG_NAME").into(),
+                version: env!("CARGO_PKG_VERSION").into(),
+                summary: summary.into(),
+                needs: vec![
+                    need("http", vec!["{base-url}".into()], "asks the model's service"),
+                    need("secrets", Vec::new(), "signs in to the model's service"),
+                ],
+                secrets,
+                settings: Some(settings.to_string()),
+                presets,
+                about: vec![("licence".into(), env!("CARGO_PKG_LICENSE").into())],
+            }
         }
 
         /// For the manifest: a secret that goes to the service in a header.
@@ -91,6 +106,18 @@ macro_rules! provider {
                 Ok(stand_in) => Ok(Some(stand_in)),
                 Err(Error::NotFound(_)) => Ok(None),
                 Err(error) => Err(broken(error)),
+            }
+        }
+
+        /// The header `authorization` with that secret, if the person gave it.
+        pub fn bearer(name: &str) -> Result<Option<(String, String)>, Broken> {
+            Ok(stand_in(name)?.map(|token| ("authorization".into(), format!("Bearer {token}"))))
+        }
+
+        /// Tells the log which of the person's options a request left out.
+        pub fn log_ignored(names: &[String]) {
+            for name in names {
+                log::log(log::Level::Warn, &format!("the option {name} was ignored: it is no JSON or not changeable"));
             }
         }
 
@@ -176,6 +203,62 @@ macro_rules! provider {
         /// Differs from call to call: makes ids where the service gives none.
         pub fn salt() -> u64 {
             std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8)
+        }
+
+        /// Pieces of requests, for the tests.
+        #[cfg(test)]
+        pub mod staged {
+            use $($contract)+::exports::openpista::plugin::provider::{
+                Body, Message, Part, Request, Role, ToolCall, ToolChoice, ToolOutcome,
+            };
+            use $($contract)+::openpista::types::types::{Content, Media, ToolDefinition, ToolHints};
+
+            pub fn part(body: Body) -> Part {
+                Part { body, replay: None }
+            }
+
+            pub fn message(role: Role, bodies: Vec<Body>) -> Message {
+                Message { role, parts: bodies.into_iter().map(part).collect() }
+            }
+
+            pub fn text(text: &str) -> Body {
+                Body::Text(text.into())
+            }
+
+            pub fn media(mime: &str, name: &str, data: &[u8]) -> Media {
+                Media { mime: mime.into(), name: Some(name.into()), data: data.into() }
+            }
+
+            pub fn call(id: &str, name: &str, arguments: &str) -> Body {
+                Body::Call(ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() })
+            }
+
+            pub fn outcome(id: &str, name: &str, content: Vec<Content>, failed: bool) -> Body {
+                Body::Outcome(ToolOutcome { id: id.into(), name: name.into(), content, failed })
+            }
+
+            pub fn tool(name: &str) -> ToolDefinition {
+                ToolDefinition {
+                    name: name.into(),
+                    description: "Does it".into(),
+                    parameters: r#"{"type":"object","properties":{"url":{"type":"string"}}}"#.into(),
+                    hints: ToolHints::empty(),
+                }
+            }
+
+            pub fn request(model: &str, messages: Vec<Message>) -> Request {
+                Request {
+                    model: model.into(),
+                    system: String::new(),
+                    messages,
+                    tools: vec![],
+                    choice: ToolChoice::Auto,
+                    max_tokens: None,
+                    effort: None,
+                    cache_key: String::new(),
+                    options: vec![],
+                }
+            }
         }
     };
 }

@@ -30,6 +30,28 @@ pub fn headers(settings: &Value, own: &[&str]) -> Vec<(String, String)> {
     named.filter(|(name, _)| !own.contains(&name.as_str())).collect()
 }
 
+/// The JSON Schema of a provider's settings: its own properties, and `headers` and `models`, which all have.
+pub fn settings_schema(own: Value) -> Value {
+    let mut properties = own;
+    if let Some(properties) = properties.as_object_mut() {
+        properties.insert(
+            "headers".into(),
+            json!({
+                "type": "object", "additionalProperties": {"type": "string"}, "default": {},
+                "description": "Further headers of each request; no secrets."
+            }),
+        );
+        properties.insert(
+            "models".into(),
+            json!({
+                "type": "array", "items": {"type": "string"}, "default": [],
+                "description": "Ids of the models on offer, for a service that does not list its models."
+            }),
+        );
+    }
+    json!({"type": "object", "additionalProperties": false, "properties": properties})
+}
+
 /// The texts of a list in the settings.
 pub fn texts(settings: &Value, key: &str) -> Vec<String> {
     let items = settings.get(key).and_then(Value::as_array).into_iter().flatten();
@@ -97,6 +119,9 @@ mod tests {
         let settings = json!({"headers": {"X-A": "1", "Authorization": "no"}, "models": ["m", 7]});
         assert_eq!(headers(&settings, &["authorization"]), [("x-a".to_string(), "1".to_string())]);
         assert_eq!((texts(&settings, "models"), texts(&settings, "none")), (vec!["m".to_string()], vec![]));
+        let schema = settings_schema(json!({"base-url": {"type": "string"}}));
+        let names: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(names, ["base-url", "headers", "models"]);
     }
 
     #[test]

@@ -6,44 +6,34 @@ use crate::answer::Answer;
 use crate::contract::exports::openpista::plugin::manifest::{self, Manifest};
 use crate::contract::exports::openpista::plugin::provider::{self, Completion, Model, ProviderError, Request};
 use crate::contract::openpista::http::client;
-use crate::contract::openpista::log::log;
 use crate::contract::openpista::plugin::deltas::Sink;
 use crate::contract::openpista::settings::settings;
 use crate::contract::openpista::types::types::Signal;
 use crate::settings::{Settings, presets};
-use crate::shared::{names, needs, now, offered, secret, stand_in};
-use crate::{body, models, shared};
+use crate::shared::{self, bearer, log_ignored, names, now, offered, secret, stand_in};
+use crate::{body, models};
 
 /// What the host calls.
 pub struct Plugin;
 
 /// A token goes before a key: who has both set it up by hand.
 fn send(settings: &Settings, path: &str, bound: bool, body: Option<String>) -> Result<client::Incoming, Broken> {
-    let token = stand_in("oauth-token")?;
+    let token = bearer("oauth-token")?;
     let mut headers = settings.headers(token.is_some(), bound);
-    if let Some(token) = token {
-        headers.push(("authorization".into(), format!("Bearer {token}")));
-    } else if let Some(key) = stand_in("api-key")? {
-        headers.push(("x-api-key".into(), key));
+    match token {
+        Some(token) => headers.push(token),
+        None => headers.extend(stand_in("api-key")?.map(|key| ("x-api-key".into(), key))),
     }
     shared::send(format!("{}{path}", settings.base_url), headers, body)
 }
 
 impl manifest::Guest for Plugin {
     fn describe() -> Manifest {
-        Manifest {
-            name: env!("CARGO_PKG_NAME").into(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            summary: "Claude models by the Messages API".into(),
-            needs: needs(),
-            secrets: vec![
-                secret("api-key", "API key, from platform.claude.com", "x-api-key"),
-                secret("oauth-token", "bearer token of a sign-in, instead of an API key", "authorization"),
-            ],
-            settings: Some(Settings::schema().to_string()),
-            presets: presets(),
-            about: vec![("licence".into(), env!("CARGO_PKG_LICENSE").into())],
-        }
+        let secrets = vec![
+            secret("api-key", "API key, from platform.claude.com", "x-api-key"),
+            secret("oauth-token", "bearer token of a sign-in, instead of an API key", "authorization"),
+        ];
+        shared::manifest("Claude models by the Messages API", secrets, Settings::schema(), presets())
     }
 }
 
@@ -62,9 +52,7 @@ impl provider::Guest for Plugin {
         let settings = Settings::parse(&settings::get());
         let names = names(&request);
         let written = body::write(&request, &settings, &names);
-        for name in &written.ignored {
-            log::log(log::Level::Warn, &format!("the option {name} was ignored: it is no JSON or not for this model"));
-        }
+        log_ignored(&written.ignored);
         let sent = send(&settings, "/v1/messages", written.bound, Some(written.json.to_string()));
         let answer = Answer::new(&names, &request.model);
         Ok(exchange::follow(sent, answer, now(), |delta| out.push(&delta) == Signal::Proceed)?)

@@ -38,36 +38,24 @@ const ADDRESS: &str = "https://api.anthropic.com";
 impl Settings {
     /// The JSON Schema for the manifest.
     pub fn schema() -> Value {
-        json!({
-            "type": "object",
-            "additionalProperties": false,
-            "properties": {
-                "base-url": {
-                    "type": "string", "pattern": "^https?://", "default": ADDRESS,
-                    "description": "Where the API is, without /v1."
-                },
-                "cache": {
-                    "type": "string", "enum": ["off", "5m", "1h"], "default": "5m",
-                    "description": "How long the service keeps what it has read, so that the next request costs less."
-                },
-                "oauth-beta": {
-                    "type": "string", "default": "oauth-2025-04-20",
-                    "description": "The value of the header anthropic-beta that goes with oauth-token."
-                },
-                "betas": {
-                    "type": "array", "items": {"type": "string"}, "default": [],
-                    "description": "Further values of the header anthropic-beta."
-                },
-                "headers": {
-                    "type": "object", "additionalProperties": {"type": "string"}, "default": {},
-                    "description": "Further headers of each request; no secrets."
-                },
-                "models": {
-                    "type": "array", "items": {"type": "string"}, "default": [],
-                    "description": "Ids of the models on offer, for a service that does not list its models."
-                }
+        pieces::settings_schema(json!({
+            "base-url": {
+                "type": "string", "pattern": "^https?://", "default": ADDRESS,
+                "description": "Where the API is, without /v1."
+            },
+            "cache": {
+                "type": "string", "enum": ["off", "5m", "1h"], "default": "5m",
+                "description": "How long the service keeps what it has read, so that the next request costs less."
+            },
+            "oauth-beta": {
+                "type": "string", "default": "oauth-2025-04-20",
+                "description": "The value of the header anthropic-beta that goes with oauth-token."
+            },
+            "betas": {
+                "type": "array", "items": {"type": "string"}, "default": [],
+                "description": "Further values of the header anthropic-beta."
             }
-        })
+        }))
     }
 
     /// The host has checked the text against the schema.

@@ -23,33 +23,24 @@ pub struct Settings {
 impl Settings {
     /// The JSON Schema for the manifest.
     pub fn schema() -> Value {
-        json!({
-            "type": "object",
-            "additionalProperties": false,
-            "required": ["base-url"],
-            "properties": {
-                "base-url": {
-                    "type": "string", "pattern": "^https?://",
-                    "description": "Where the API is, up to and with its version: https://api.example.org/v1"
-                },
-                "max-tokens-field": {
-                    "type": "string", "enum": ["max_tokens", "max_completion_tokens"], "default": "max_tokens",
-                    "description": "The field that limits the length of an answer; newer OpenAI models want max_completion_tokens."
-                },
-                "prompt-cache-key": {
-                    "type": "boolean", "default": false,
-                    "description": "Send prompt_cache_key, so that the requests of a session meet the same cache."
-                },
-                "headers": {
-                    "type": "object", "additionalProperties": {"type": "string"}, "default": {},
-                    "description": "Further headers of each request; no secrets."
-                },
-                "models": {
-                    "type": "array", "items": {"type": "string"}, "default": [],
-                    "description": "Ids of the models on offer, for a service that does not list its models."
-                }
+        let mut schema = pieces::settings_schema(json!({
+            "base-url": {
+                "type": "string", "pattern": "^https?://",
+                "description": "Where the API is, up to and with its version: https://api.example.org/v1"
+            },
+            "max-tokens-field": {
+                "type": "string", "enum": ["max_tokens", "max_completion_tokens"], "default": "max_tokens",
+                "description": "The field that limits the length of an answer; newer OpenAI models want max_completion_tokens."
+            },
+            "prompt-cache-key": {
+                "type": "boolean", "default": false,
+                "description": "Send prompt_cache_key, so that the requests of a session meet the same cache."
             }
-        })
+        }));
+        if let Some(schema) = schema.as_object_mut() {
+            schema.insert("required".into(), json!(["base-url"]));
+        }
+        schema
     }
 
     /// The host has checked the text against the schema.

@@ -27,36 +27,24 @@ const ADDRESS: &str = "https://api.openai.com/v1";
 impl Settings {
     /// The JSON Schema for the manifest.
     pub fn schema() -> Value {
-        json!({
-            "type": "object",
-            "additionalProperties": false,
-            "properties": {
-                "base-url": {
-                    "type": "string", "pattern": "^https?://", "default": ADDRESS,
-                    "description": "Where the API is, up to and with its version."
-                },
-                "account": {
-                    "type": "string", "default": "",
-                    "description": "The account of a subscription, sent as chatgpt-account-id."
-                },
-                "reasoning-summary": {
-                    "type": "string", "enum": ["none", "auto", "concise", "detailed"], "default": "auto",
-                    "description": "How the model sums up its reasoning. Some models want a verified organization for it: none."
-                },
-                "limit-output": {
-                    "type": "boolean", "default": true,
-                    "description": "Send max_output_tokens; the service behind a subscription refuses it."
-                },
-                "headers": {
-                    "type": "object", "additionalProperties": {"type": "string"}, "default": {},
-                    "description": "Further headers of each request; no secrets."
-                },
-                "models": {
-                    "type": "array", "items": {"type": "string"}, "default": [],
-                    "description": "Ids of the models on offer, for a service that does not list its models."
-                }
+        pieces::settings_schema(json!({
+            "base-url": {
+                "type": "string", "pattern": "^https?://", "default": ADDRESS,
+                "description": "Where the API is, up to and with its version."
+            },
+            "account": {
+                "type": "string", "default": "",
+                "description": "The account of a subscription, sent as chatgpt-account-id."
+            },
+            "reasoning-summary": {
+                "type": "string", "enum": ["none", "auto", "concise", "detailed"], "default": "auto",
+                "description": "How the model sums up its reasoning. Some models want a verified organization for it: none."
+            },
+            "limit-output": {
+                "type": "boolean", "default": true,
+                "description": "Send max_output_tokens; the service behind a subscription refuses it."
             }
-        })
+        }))
     }
 
     /// The host has checked the text against the schema.

@@ -32,8 +32,8 @@ const front = createServer(async (incoming, answer) => {
   const onward = request(new URL(incoming.url, service.url), { method: incoming.method, headers }, (response) => {
     kept.status = response.statusCode;
     answer.writeHead(response.statusCode, response.headers);
-    // One that breaks off in the middle breaks off for the one who asked, too.
-    response.on('error', () => answer.destroy()).pipe(answer);
+    // One that breaks off in the middle breaks off for the one who asked, too, behind what came until then.
+    response.on('error', () => setImmediate(() => answer.socket?.end())).pipe(answer);
   });
   onward.on('error', () => answer.destroy());
   onward.end(body);

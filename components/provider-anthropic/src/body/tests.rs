@@ -1,57 +1,15 @@
 //! What is sent, held against the rules of the Messages API field by field.
 
 use super::*;
-use crate::contract::exports::openpista::plugin::provider::{Effort, ToolCall};
-use crate::contract::openpista::types::types::{Extension, ToolHints};
+use crate::contract::exports::openpista::plugin::provider::Effort;
+use crate::contract::openpista::types::types::Extension;
 use crate::shared::names;
+use crate::shared::staged::{self, call, media, message, outcome, part, text, tool};
 
 const MODEL: &str = "claude-sonnet-4-6";
 
-fn part(body: Body) -> Part {
-    Part { body, replay: None }
-}
-
-fn message(role: Role, bodies: Vec<Body>) -> Message {
-    Message { role, parts: bodies.into_iter().map(part).collect() }
-}
-
-fn text(text: &str) -> Body {
-    Body::Text(text.into())
-}
-
-fn media(mime: &str, name: &str, data: &[u8]) -> Media {
-    Media { mime: mime.into(), name: Some(name.into()), data: data.into() }
-}
-
-fn call(id: &str, name: &str, arguments: &str) -> Body {
-    Body::Call(ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() })
-}
-
-fn outcome(id: &str, name: &str, content: Vec<Content>, failed: bool) -> Body {
-    Body::Outcome(ToolOutcome { id: id.into(), name: name.into(), content, failed })
-}
-
-fn tool(name: &str) -> ToolDefinition {
-    ToolDefinition {
-        name: name.into(),
-        description: "Does it".into(),
-        parameters: r#"{"type":"object","properties":{"url":{"type":"string"}}}"#.into(),
-        hints: ToolHints::empty(),
-    }
-}
-
 fn request(messages: Vec<Message>) -> Request {
-    Request {
-        model: MODEL.into(),
-        system: String::new(),
-        messages,
-        tools: vec![],
-        choice: ToolChoice::Auto,
-        max_tokens: Some(1_000),
-        effort: Some(Effort::Off),
-        cache_key: "k".into(),
-        options: vec![],
-    }
+    Request { max_tokens: Some(1_000), effort: Some(Effort::Off), ..staged::request(MODEL, messages) }
 }
 
 fn question() -> Vec<Message> {

@@ -3,6 +3,7 @@ use openpista_plugin::exchange::{Broken, follow};
 use proptest::prelude::*;
 
 use super::*;
+use crate::shared::staged::{self, part};
 
 fn run(sent: Result<Played, Broken>) -> (Result<Completion, Failure>, Vec<Delta>) {
     let names = ToolNames::new(["a.b", "search"]);
@@ -14,12 +15,8 @@ fn run(sent: Result<Played, Broken>) -> (Result<Completion, Failure>, Vec<Delta>
     (result, deltas)
 }
 
-fn part(body: Body) -> Part {
-    Part { body, replay: None }
-}
-
 fn call(id: &str, name: &str, arguments: &str) -> Part {
-    part(Body::Call(ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() }))
+    part(staged::call(id, name, arguments))
 }
 
 /// Events in the frames of the API.

@@ -1,61 +1,23 @@
 //! What is sent, held against the rules of the Responses API field by field.
 
 use super::*;
-use crate::contract::exports::openpista::plugin::provider::{Effort, ToolCall};
-use crate::contract::openpista::types::types::{Extension, ToolHints};
+use crate::contract::exports::openpista::plugin::provider::Effort;
+use crate::contract::openpista::types::types::Extension;
 use crate::shared::names;
+use crate::shared::staged::{self, call, media, message, outcome, part, text, tool};
 
 const MODEL: &str = "gpt-6-sol";
 
-fn part(body: Body) -> Part {
-    Part { body, replay: None }
-}
-
-fn message(role: Role, bodies: Vec<Body>) -> Message {
-    Message { role, parts: bodies.into_iter().map(part).collect() }
-}
-
-fn said(text: &str) -> Body {
-    Body::Text(text.into())
-}
-
-fn media(mime: &str, name: &str) -> Media {
-    Media { mime: mime.into(), name: Some(name.into()), data: vec![1, 2, 3] }
-}
-
-fn call(id: &str, name: &str, arguments: &str) -> Body {
-    Body::Call(ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() })
-}
-
-fn outcome(id: &str, content: Vec<Content>, failed: bool) -> Body {
-    Body::Outcome(ToolOutcome { id: id.into(), name: "t".into(), content, failed })
-}
-
-fn tool(name: &str) -> ToolDefinition {
-    ToolDefinition {
-        name: name.into(),
-        description: "Does it".into(),
-        parameters: r#"{"type":"object","properties":{"url":{"type":"string"}}}"#.into(),
-        hints: ToolHints::empty(),
-    }
-}
-
 fn request(messages: Vec<Message>) -> Request {
-    Request {
-        model: MODEL.into(),
-        system: "Be brief.".into(),
-        messages,
-        tools: vec![],
-        choice: ToolChoice::Auto,
-        max_tokens: None,
-        effort: None,
-        cache_key: String::new(),
-        options: vec![],
-    }
+    Request { system: "Be brief.".into(), ..staged::request(MODEL, messages) }
+}
+
+fn image() -> Media {
+    media("image/png", "screen.png", &[1, 2, 3])
 }
 
 fn question() -> Vec<Message> {
-    vec![message(Role::User, vec![said("Hi")])]
+    vec![message(Role::User, vec![text("Hi")])]
 }
 
 fn written(request: &Request) -> Value {
@@ -70,12 +32,12 @@ fn sealed(text: &str, model: &str) -> Part {
 /// A whole turn of a model that reasons, with two calls at once, as it comes back.
 fn turn(model: &str) -> Vec<Message> {
     vec![
-        message(Role::User, vec![said("Look"), Body::Media(media("image/png", "screen.png"))]),
+        message(Role::User, vec![text("Look"), Body::Media(image())]),
         Message {
             role: Role::Assistant,
             parts: vec![
                 sealed("I should look.", model),
-                Part { body: said("I look."), replay: Some(Replay::Phase("commentary".into()).write(model)) },
+                Part { body: text("I look."), replay: Some(Replay::Phase("commentary".into()).write(model)) },
                 part(call("call_1", "screen.capture", r#"{"url": "x"}"#)),
                 part(call("call_2", "screen_capture", "{broken")),
             ],
@@ -83,13 +45,9 @@ fn turn(model: &str) -> Vec<Message> {
         message(
             Role::User,
             vec![
-                outcome(
-                    "call_1",
-                    vec![Content::Text("done".into()), Content::Media(media("image/png", "screen.png"))],
-                    false,
-                ),
-                outcome("call_2", vec![Content::Text("no JSON".into())], true),
-                said("And?"),
+                outcome("call_1", "t", vec![Content::Text("done".into()), Content::Media(image())], false),
+                outcome("call_2", "t", vec![Content::Text("no JSON".into())], true),
+                text("And?"),
             ],
         ),
     ]
@@ -193,16 +151,16 @@ fn a_history_of_another_provider_goes_on() {
         Part { body: Body::Reasoning("Hm".into()), replay: Some(br#"{"model":"gpt-6-sol","signature":"x"}"#.to_vec()) };
     let long = "functions.run:0/".repeat(8);
     let history = vec![
-        message(Role::User, vec![said("Do it")]),
+        message(Role::User, vec![text("Do it")]),
         Message {
             role: Role::Assistant,
-            parts: vec![foreign, part(said(" ")), part(call(&long, "a.b", "{}")), part(call("toolu_1", "a_b", "{}"))],
+            parts: vec![foreign, part(text(" ")), part(call(&long, "a.b", "{}")), part(call("toolu_1", "a_b", "{}"))],
         },
         message(
             Role::User,
             vec![
-                outcome(&long, vec![Content::Json("1".into())], false),
-                outcome("toolu_1", vec![Content::Media(media("application/pdf", "a.pdf"))], false),
+                outcome(&long, "t", vec![Content::Json("1".into())], false),
+                outcome("toolu_1", "t", vec![Content::Media(media("application/pdf", "a.pdf", &[1, 2, 3]))], false),
             ],
         ),
     ];
@@ -229,14 +187,14 @@ fn reasoning_of_another_model_or_that_leads_to_nothing_stays_behind() {
         body["input"].as_array().unwrap().iter().map(kind).collect()
     };
     assert_eq!(kinds(turn("gpt-5"))[..3], ["message", "message", "function_call"]);
-    let cut = Message { role: Role::Assistant, parts: vec![part(said("So")), sealed("Hm", MODEL), part(said(" "))] };
-    assert_eq!(kinds(vec![message(Role::User, vec![said("Hi")]), cut]), ["message", "message"]);
+    let cut = Message { role: Role::Assistant, parts: vec![part(text("So")), sealed("Hm", MODEL), part(text(" "))] };
+    assert_eq!(kinds(vec![message(Role::User, vec![text("Hi")]), cut]), ["message", "message"]);
 }
 
 #[test]
 fn what_the_api_does_not_take_is_named() {
     let files = vec![
-        Body::Media(media("audio/ogg", "a.ogg")),
+        Body::Media(media("audio/ogg", "a.ogg", &[0])),
         Body::Other(Extension { kind: "x:place".into(), data: "{}".into() }),
     ];
     assert_eq!(
