@@ -414,3 +414,31 @@ async fn a_stream_that_is_cut_is_begun_anew_and_a_slow_one_is_waited_for() {
         assert!(notice.contains("the answer was cut off while it came"), "{model}: {notice}");
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_is_stopped_while_the_model_thinks_leaves_a_session_that_goes_on() {
+    let endless = "I wonder. ".repeat(200);
+    let fixtures = json!([
+        {"match": {"userMessage": "ponder"}, "response": {"content": "Done.", "reasoning": endless}, "latency": 60},
+        answers("and now", "Here I am.")
+    ]);
+    let test = "an_answer_that_is_stopped_while_the_model_thinks_leaves_a_session_that_goes_on";
+    for model in [MESSAGES, RESPONSES] {
+        let Some(stage) = Stage::new(test, &fixtures) else { return };
+        let daemon = stage.home.start().await;
+        let mut client = daemon.client(&stage.home, "stopped").await;
+        client.send(json!({"type": "model", "model": model})).await;
+        client.say("m1", "ponder").await;
+        client.expect("draft").await;
+        client.send(json!({"type": "stop"})).await;
+        client.expect_any(&["notice", "failed", "reply"]).await;
+        client.say("m2", "and now").await;
+        while client.expect("reply").await["text"] != json!("Here I am.") {}
+        assert!(daemon.end().await.success());
+        let asked = stage.asked();
+        assert_eq!(asked.len(), 2, "{model}");
+        let body = &asked[1]["body"];
+        assert!(!body.to_string().contains("I wonder"), "{model}: {body}");
+        assert!(body.to_string().contains("and now"), "{model}: {body}");
+    }
+}

@@ -23,6 +23,9 @@ const SAMPLING: &[&str] = &["temperature", "top_p", "top_k"];
 /// The types of images that the API takes.
 const IMAGES: &[&str] = &["image/jpeg", "image/png", "image/gif", "image/webp"];
 
+/// Characters of an image in base64 that the API takes; it refuses the whole request for a larger one.
+const IMAGE_MOST: usize = 5 * 1024 * 1024;
+
 /// What is sent, and what was left out of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Written {
@@ -151,7 +154,12 @@ impl Writer<'_> {
             Body::Other(other) => text_block(&format!("[{}: left out]", other.kind)),
             Body::Reasoning(_) | Body::Outcome(_) | Body::Media(_) => None,
         };
-        message.parts.iter().filter_map(block).collect()
+        let mut blocks: Vec<Value> = message.parts.iter().filter_map(block).collect();
+        // Thinking that nothing follows, as when the answer was stopped, is refused.
+        while blocks.last().is_some_and(|block| matches!(kind(block), "thinking" | "redacted_thinking")) {
+            blocks.pop();
+        }
+        blocks
     }
 
     fn outcome(&self, outcome: &ToolOutcome) -> Value {
@@ -180,16 +188,22 @@ fn text_block(text: &str) -> Option<Value> {
 }
 
 fn media_block(media: &Media) -> Value {
-    let source = || json!({"type": "base64", "media_type": media.mime, "data": pieces::base64(&media.data)});
-    let mut block = if IMAGES.contains(&media.mime.as_str()) {
-        return json!({"type": "image", "source": source()});
+    let base64 = |data: String| json!({"type": "base64", "media_type": media.mime, "data": data});
+    let source = if IMAGES.contains(&media.mime.as_str()) {
+        let data = pieces::base64(&media.data);
+        if data.len() > IMAGE_MOST {
+            let name = media.name.as_deref().unwrap_or(&media.mime);
+            return json!({"type": "text", "text": format!("[{name}: left out, for this API takes no image so large]")});
+        }
+        return json!({"type": "image", "source": base64(data)});
     } else if media.mime == "application/pdf" {
-        json!({"type": "document", "source": source()})
+        base64(pieces::base64(&media.data))
     } else if let Some(text) = plain(media) {
-        json!({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": text}})
+        json!({"type": "text", "media_type": "text/plain", "data": text})
     } else {
         return json!({"type": "text", "text": pieces::left_out(media.name.as_deref(), &media.mime)});
     };
+    let mut block = json!({"type": "document", "source": source});
     if let (Some(block), Some(name)) = (block.as_object_mut(), &media.name) {
         block.insert("title".into(), json!(name));
     }

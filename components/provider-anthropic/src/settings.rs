@@ -152,7 +152,7 @@ mod tests {
         let beta = |value: &str| header("anthropic-beta", value);
         let settings = Settings::parse(r#"{"oauth-beta": "oauth-2025-04-20"}"#);
         let binding = "thinking-binding-controls-2026-08-01";
-        assert_eq!(settings.headers(false, false), [version.clone()]);
+        assert_eq!(settings.headers(false, false), std::slice::from_ref(&version));
         assert_eq!(settings.headers(true, false), [version.clone(), beta("oauth-2025-04-20")]);
         assert_eq!(settings.headers(false, true), [version.clone(), beta(binding)]);
         let more = Settings { betas: vec!["x".into()], ..settings };

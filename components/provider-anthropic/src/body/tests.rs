@@ -258,6 +258,22 @@ fn thinking_of_another_model_or_where_none_is_asked_for_stays_behind() {
 }
 
 #[test]
+fn thinking_that_nothing_follows_stays_behind() {
+    let signed = |text: &str| Part {
+        body: Body::Reasoning(text.into()),
+        replay: Some(Replay::Signature("c2ln".into()).write(MODEL)),
+    };
+    let stopped = Message { role: Role::Assistant, parts: vec![signed("a"), part(text("So")), signed("b")] };
+    let alone = Message { role: Role::Assistant, parts: vec![signed("c")] };
+    let kinds = |message: Message| -> Vec<String> {
+        let body = written(&Request { effort: None, ..request([question(), vec![message]].concat()) });
+        let content = body["messages"][1]["content"].as_array().into_iter().flatten();
+        content.map(|block| kind(block).to_string()).collect()
+    };
+    assert_eq!((kinds(stopped), kinds(alone)), (vec!["thinking".to_string(), "text".into()], vec![]));
+}
+
+#[test]
 fn a_model_with_a_budget_goes_on_thinking_in_a_turn_that_began_so() {
     let model = "claude-haiku-4-5";
     let body = written(&Request {
@@ -318,6 +334,7 @@ fn documents_are_sent_by_their_type_and_what_the_api_does_not_take_is_named() {
         Body::Media(media("application/pdf", "a.pdf", &[1])),
         Body::Media(media("text/markdown", "b.md", "# Hällo".as_bytes())),
         Body::Media(media("image/svg+xml", "c.svg", b"<svg/>")),
+        Body::Media(media("image/png", "large.png", &vec![0; 3_932_161])),
         Body::Media(media("audio/ogg", "d.ogg", &[0])),
         Body::Other(Extension { kind: "x:place".into(), data: "{}".into() }),
     ];
@@ -328,6 +345,7 @@ fn documents_are_sent_by_their_type_and_what_the_api_does_not_take_is_named() {
             {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AQ=="}, "title": "a.pdf"},
             {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "# Hällo"}, "title": "b.md"},
             {"type": "text", "text": "[c.svg: left out, for this API takes no image/svg+xml]"},
+            {"type": "text", "text": "[large.png: left out, for this API takes no image so large]"},
             {"type": "text", "text": "[d.ogg: left out, for this API takes no audio/ogg]"},
             {"type": "text", "text": "[x:place: left out]"}
         ])
