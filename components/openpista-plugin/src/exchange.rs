@@ -110,6 +110,14 @@ pub fn list(
         .ok_or_else(|| Failure::Other("the service's list of models is not in a known form".into()))
 }
 
+/// As [`list`] went, or what is `known` without it where the service has no list: a proxy, a subscription.
+pub fn list_or(listed: Result<Vec<Model>, Failure>, known: Vec<Model>) -> Result<Vec<Model>, Failure> {
+    match listed {
+        Err(Failure::BadRequest(_) | Failure::Other(_)) if !known.is_empty() => Ok(known),
+        listed => listed,
+    }
+}
+
 fn failed(broken: Broken, late: &str) -> Failure {
     match broken {
         Broken::Cancelled => Failure::Other("cancelled".into()),
@@ -284,5 +292,12 @@ mod tests {
         let refused = answer(401, "application/json", vec![Ok(r#"{"error":{"message":"No key"}}"#.into())]);
         assert_eq!(list(refused, 0, parse), Err(Failure::AuthRequired("No key".into())));
         assert!(matches!(list(stream("<html>"), 0, parse), Err(Failure::Other(_))));
+        let known = || crate::models::Table::parse(r#"{"models":[{"id":"m","title":"M"}]}"#).known();
+        let missing = || list(answer(404, "text/html", vec![]), 0, parse);
+        assert_eq!(list_or(missing(), known()), Ok(known()));
+        assert!(list_or(missing(), vec![]).is_err());
+        assert_eq!(list_or(Ok(vec![]), known()), Ok(vec![]));
+        let refused = Err(Failure::AuthRequired("No key".into()));
+        assert_eq!(list_or(refused.clone(), known()), refused);
     }
 }

@@ -7,6 +7,34 @@
 
 use serde_json::Value;
 
+/// Parts of ids of models that take no conversation, where a service lists them without saying so.
+const OTHERS: &[&str] = &[
+    "embed",
+    "whisper",
+    "tts",
+    "dall-e",
+    "moderation",
+    "transcribe",
+    "realtime",
+    "-live",
+    "audio",
+    "image",
+    "sora",
+    "davinci",
+    "babbage",
+    "rerank",
+    "flux",
+    "stable-diffusion",
+    "computer-use",
+    "-instruct-0914",
+];
+
+/// Whether one can talk to a model of that id, as far as the id tells.
+pub fn converses(id: &str) -> bool {
+    let id = id.to_lowercase();
+    !OTHERS.iter().any(|part| id.contains(part))
+}
+
 /// A model on offer: the contract's `model`, without the bindings of a component.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
@@ -129,6 +157,12 @@ impl Table {
         }
     }
 
+    /// All that have a title: what is on offer as far as it is known without asking.
+    pub fn known(&self) -> Vec<Model> {
+        let titled = self.0.iter().filter(|entry| entry.get("title").is_some());
+        titled.map(|entry| self.named(entry_id(entry))).collect()
+    }
+
     /// In the order of the table; those that it does not know follow, as they came.
     pub fn sort(&self, models: &mut [Model]) {
         models.sort_by_key(|model| self.place(&model.id).unwrap_or(usize::MAX));
@@ -187,5 +221,6 @@ mod tests {
         table.sort(&mut models);
         assert_eq!(models.iter().map(|model| model.title.as_str()).collect::<Vec<_>>(), ["m-1", "M small", "x"]);
         assert!(Table::parse("no").entries().is_empty());
+        assert_eq!(table.known(), [table.named("m"), table.named("m-small")]);
     }
 }

@@ -189,6 +189,22 @@ macro_rules! provider {
             }
         }
 
+        /// `provider.models`: those that the settings name, or else what `send` brings and `parse` understands, or else
+        /// those that are `known`.
+        pub fn listed(
+            named: Vec<$crate::models::Model>,
+            known: Vec<$crate::models::Model>,
+            send: impl FnOnce() -> Result<client::Incoming, Broken>,
+            parse: impl FnOnce(&str) -> Option<Vec<$crate::models::Model>>,
+        ) -> Result<Vec<Model>, ProviderError> {
+            let models = if named.is_empty() {
+                $crate::exchange::list_or($crate::exchange::list(send(), now(), parse), known)?
+            } else {
+                named
+            };
+            Ok(models.into_iter().map(offered).collect())
+        }
+
         /// Before the service has said anything.
         pub fn no_usage() -> Usage {
             Usage { input: 0, output: 0, cache_read: 0, cache_write: 0, cost: None }

@@ -10,7 +10,7 @@ use crate::contract::openpista::plugin::deltas::Sink;
 use crate::contract::openpista::settings::settings;
 use crate::contract::openpista::types::types::Signal;
 use crate::settings::{Settings, presets};
-use crate::shared::{self, bearer, log_ignored, names, now, offered, secret, stand_in};
+use crate::shared::{self, bearer, listed, log_ignored, names, now, secret, stand_in};
 use crate::{body, models};
 
 /// What the host calls.
@@ -40,12 +40,8 @@ impl manifest::Guest for Plugin {
 impl provider::Guest for Plugin {
     fn models() -> Result<Vec<Model>, ProviderError> {
         let settings = Settings::parse(&settings::get());
-        let models = if settings.models.is_empty() {
-            exchange::list(send(&settings, "/v1/models?limit=1000", false, None), now(), models::parse)?
-        } else {
-            settings.models.iter().map(|id| models::named(id)).collect()
-        };
-        Ok(models.into_iter().map(offered).collect())
+        let named = settings.models.iter().map(|id| models::named(id)).collect();
+        listed(named, models::known(), || send(&settings, "/v1/models?limit=1000", false, None), models::parse)
     }
 
     fn complete(request: Request, out: &Sink) -> Result<Completion, ProviderError> {

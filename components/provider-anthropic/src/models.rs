@@ -81,6 +81,11 @@ pub fn parse(text: &str) -> Option<Vec<Model>> {
     Some(models)
 }
 
+/// Those that are known without a list.
+pub fn known() -> Vec<Model> {
+    table().known()
+}
+
 /// A model of which only the id is known.
 pub fn named(id: &str) -> Model {
     table().named(id)

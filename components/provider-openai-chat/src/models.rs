@@ -1,28 +1,7 @@
 //! The models on offer: what the service lists, completed with what `models.json` knows.
 
-use openpista_plugin::models::{Abilities, Model, Price, Table};
+use openpista_plugin::models::{Abilities, Model, Price, Table, converses};
 use serde_json::Value;
-
-/// Parts of ids of models that do not chat, where the service lists them without saying so.
-const NOT_FOR_CHAT: &[&str] = &[
-    "embed",
-    "whisper",
-    "tts",
-    "dall-e",
-    "moderation",
-    "transcribe",
-    "realtime",
-    "audio",
-    "image",
-    "sora",
-    "davinci",
-    "babbage",
-    "rerank",
-    "flux",
-    "stable-diffusion",
-    "computer-use",
-    "-instruct-0914",
-];
 
 fn table() -> Table {
     Table::parse(include_str!("models.json"))
@@ -58,7 +37,7 @@ fn listed(table: &Table, entry: &Value) -> Option<Model> {
     let id = entry.get("id").and_then(Value::as_str)?;
     let chats = match entry.get("type").and_then(Value::as_str) {
         Some(kind) => matches!(kind, "chat" | "language" | "model"),
-        None => !NOT_FOR_CHAT.iter().any(|part| id.to_lowercase().contains(part)),
+        None => converses(id),
     };
     if !chats {
         return None;

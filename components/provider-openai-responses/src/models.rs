@@ -1,26 +1,7 @@
 //! The models on offer: what the service lists, completed with what `models.json` knows.
 
-use openpista_plugin::models::{Model, Table};
+use openpista_plugin::models::{Model, Table, converses};
 use serde_json::Value;
-
-/// Parts of ids of models that do not take a conversation; the service lists them without saying so.
-const OTHERS: &[&str] = &[
-    "embed",
-    "whisper",
-    "tts",
-    "dall-e",
-    "moderation",
-    "transcribe",
-    "realtime",
-    "live",
-    "audio",
-    "image",
-    "sora",
-    "davinci",
-    "babbage",
-    "computer-use",
-    "-instruct",
-];
 
 fn table() -> Table {
     Table::parse(include_str!("models.json"))
@@ -31,10 +12,14 @@ pub fn parse(text: &str) -> Option<Vec<Model>> {
     let value: Value = serde_json::from_str(text).ok()?;
     let table = table();
     let ids = value.get("data")?.as_array()?.iter().filter_map(|entry| entry.get("id").and_then(Value::as_str));
-    let mut models: Vec<Model> =
-        ids.filter(|id| !OTHERS.iter().any(|part| id.contains(part))).map(|id| table.named(id)).collect();
+    let mut models: Vec<Model> = ids.filter(|id| converses(id)).map(|id| table.named(id)).collect();
     table.sort(&mut models);
     Some(models)
+}
+
+/// Those that are known without a list.
+pub fn known() -> Vec<Model> {
+    table().known()
 }
 
 /// A model of which only the id is known.

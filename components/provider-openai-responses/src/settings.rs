@@ -84,8 +84,7 @@ pub fn presets() -> Vec<Preset> {
             title: "ChatGPT, by a subscription".into(),
             settings: json!({
                 "base-url": "https://chatgpt.com/backend-api/codex",
-                "limit-output": false,
-                "models": ["gpt-6.1-sol", "gpt-6-astra", "gpt-6-luna"]
+                "limit-output": false
             })
             .to_string(),
             environment: Vec::new(),
