@@ -12,7 +12,8 @@ const BUDGETS: [(Effort, u32); 3] = [(Effort::Low, 2_048), (Effort::Medium, 8_19
 const BUDGET_LEAST: u32 = 1_024;
 
 /// Writes `thinking` and `output_config`. `free`: the assistant's last turn has no call open, or began with thinking; a
-/// model with a budget refuses to begin to think in the middle of a turn. Returns whether thinking was asked for.
+/// model with a budget refuses to begin to think in the middle of a turn. Returns whether thinking was asked for: only
+/// then is earlier thinking sent.
 pub fn write(
     body: &mut Map<String, Value>,
     traits: &Traits,
@@ -36,7 +37,11 @@ pub fn write(
             body.insert("thinking".into(), json!({"type": "disabled"}));
             return false;
         }
-        (Thinking::BetweenTools, Some(Effort::Off)) => json!({"type": "between_tools"}),
+        // What was thought before is then not sent, so there is nothing to say of what it is bound to.
+        (Thinking::BetweenTools, Some(Effort::Off)) => {
+            body.insert("thinking".into(), json!({"type": "between_tools"}));
+            return false;
+        }
         (Thinking::Always, Some(Effort::Off)) => {
             level = Some("low");
             json!({"type": "adaptive", "display": "summarized"})
@@ -84,11 +89,7 @@ mod tests {
             ("claude-opus-5-5", None, json!({"thinking": bound})),
             ("claude-opus-5-5", Some(Effort::High), json!({"thinking": bound, "output_config": {"effort": "high"}})),
             ("claude-opus-5-5", Some(Effort::Off), json!({"thinking": bound, "output_config": {"effort": "low"}})),
-            (
-                "claude-sonnet-5-5",
-                Some(Effort::Off),
-                json!({"thinking": {"type": "between_tools", "block_binding": drop}}),
-            ),
+            ("claude-sonnet-5-5", Some(Effort::Off), json!({"thinking": {"type": "between_tools"}})),
             ("claude-haiku-5-5", Some(Effort::Off), json!({"thinking": {"type": "disabled"}})),
             ("claude-sonnet-5", Some(Effort::Low), json!({"thinking": adaptive, "output_config": {"effort": "low"}})),
             ("claude-opus-4-6", None, json!({"thinking": adaptive})),
