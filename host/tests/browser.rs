@@ -3,17 +3,23 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "what a test is made of fails as loudly as the test")]
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
 
 #[path = "staged/home.rs"]
 mod home;
+#[path = "staged/service.rs"]
+mod service;
+#[path = "staged/skip.rs"]
+mod skip;
 
-use home::{Home, KEY, found, skip, stock};
+use home::{Home, KEY, stock};
+use service::{Running, Service};
+use skip::{found, skip};
 
 const QUESTION: &str = "show me the files here";
 /// What a page that parses a model's words would run.
@@ -28,61 +34,9 @@ struct Machine {
 }
 
 fn machine() -> Result<Machine, String> {
-    let packages = |npm: &PathBuf| {
-        ["playwright-core", "@copilotkit/aimock"].iter().all(|name| npm.join("node_modules").join(name).exists())
-    };
-    let npm = found("OPENPISTA_NPM", "target/npm").filter(packages).ok_or("the npm packages are not installed")?;
+    let npm = service::packages(found("OPENPISTA_NPM", "target/npm"), &["playwright-core", "@copilotkit/aimock"])?;
     let chromium = found("OPENPISTA_CHROMIUM", "/usr/bin/chromium").ok_or("there is no Chromium")?;
-    let node = Command::new("node").arg("--version").stdout(Stdio::null()).status();
-    if !node.is_ok_and(|status| status.success()) {
-        return Err("there is no Node.js".into());
-    }
-    Ok(Machine { npm: npm.canonicalize().unwrap(), chromium, stock: stock()? })
-}
-
-impl Machine {
-    fn node(&self, script: &str, argument: &Value) -> Command {
-        let mut node = Command::new("node");
-        node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser").join(script)).arg(argument.to_string());
-        node.env("OPENPISTA_NPM", &self.npm).env("OPENPISTA_CHROMIUM", &self.chromium);
-        node
-    }
-}
-
-/// A process that does not outlive the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Fails where it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// The model's service, and the requests that came to it.
-struct Service {
-    process: Running,
-    output: BufReader<std::process::ChildStdout>,
-    address: String,
-}
-
-impl Service {
-    fn start(machine: &Machine, script: &Value) -> Self {
-        let mut node = machine.node("model.mjs", script);
-        let mut process = Running(node.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
-        let mut output = BufReader::new(process.0.stdout.take().unwrap());
-        let mut address = String::new();
-        output.read_line(&mut address).unwrap();
-        Self { process, output, address: address.trim_end().into() }
-    }
-
-    fn requests(mut self) -> Vec<Value> {
-        drop(self.process.0.stdin.take());
-        let mut text = String::new();
-        self.output.read_to_string(&mut text).unwrap();
-        serde_json::from_str(&text).unwrap()
-    }
+    Ok(Machine { npm, chromium, stock: stock()? })
 }
 
 /// The daemon, the link that it printed, and its log.
@@ -139,7 +93,8 @@ fn a_person_asks_allows_a_tool_and_reads_the_answer_while_it_grows() {
     let listed = "The folder holds a poem, a list of things to buy and a letter that was never sent. ".repeat(12);
     let answer = format!("{}\n\n{INJECTION}\n\n{ENDING}", listed.trim_end());
     let call = json!({"id": "call_files", "name": "system_run", "arguments": "{\"command\":\"ls -la\"}"});
-    let service = Service::start(&machine, &json!({"key": KEY, "question": QUESTION, "answer": answer, "call": call}));
+    let script = json!({"key": KEY, "question": QUESTION, "answer": answer, "call": call});
+    let service = Service::start(&machine.npm, "browser/model.mjs", &script);
     let home = Home::new(&machine.stock, &["channel-web", "provider-openai-chat", "tool-shell"], &service.address, "");
     for name in ["poem.txt", "things to buy.md"] {
         std::fs::write(home.workspace().join(name), "").unwrap();
@@ -149,7 +104,8 @@ fn a_person_asks_allows_a_tool_and_reads_the_answer_while_it_grows() {
     std::fs::create_dir_all(screenshot.parent().unwrap()).unwrap();
 
     let person = json!({"link": daemon.link, "question": QUESTION, "ending": ENDING, "screenshot": screenshot});
-    let browser = machine.node("chat.mjs", &person).output().unwrap();
+    let mut browser = service::node(&machine.npm, "browser/chat.mjs", &person);
+    let browser = browser.env("OPENPISTA_CHROMIUM", &machine.chromium).output().unwrap();
     let said = String::from_utf8(browser.stderr).unwrap();
     assert!(browser.status.success(), "{said}");
     let mut seen: Value = serde_json::from_slice(&browser.stdout).unwrap();

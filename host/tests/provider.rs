@@ -11,8 +11,11 @@ use serde_json::{Value, json};
 
 #[path = "staged/home.rs"]
 mod home;
+#[path = "staged/skip.rs"]
+mod skip;
 
-use home::{Home, KEY, skip, stock};
+use home::{Home, KEY, stock};
+use skip::skip;
 
 const QUESTION: &str = "how are you?";
 

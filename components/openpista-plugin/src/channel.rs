@@ -100,14 +100,14 @@ macro_rules! channel_host {
     };
 }
 
-/// Errors of the host in the words of a channel (`From<Error>` for `ChannelError` and `DeliveryError`), and `Fault`, what
-/// a messenger's API may say instead of doing it, with what that means for a call and for a delivery.
+/// `channel_errors!`, and `Fault`: what a messenger's API may say instead of doing it, with what that means for a call and
+/// for a delivery.
 #[expect(clippy::crate_in_macro_def, reason = "the bindings are those of the crate that uses it")]
 #[macro_export]
-macro_rules! channel_errors {
+macro_rules! messenger_faults {
     () => {
-        $crate::channel_errors!(ChannelError, Malformed);
-        $crate::channel_errors!(DeliveryError, Rejected);
+        use crate::contract::exports::openpista::plugin::channel::{ChannelError, DeliveryError};
+        $crate::channel_errors!(Error, ChannelError, DeliveryError);
 
         /// Why a messenger's API did not do it.
         #[derive(Clone, Debug, PartialEq)]
@@ -136,15 +136,14 @@ macro_rules! channel_errors {
             Refused(String),
         }
 
-        impl From<$crate::channel_errors!(@error)> for Fault {
-            fn from(error: $crate::channel_errors!(@error)) -> Self {
+        impl From<crate::contract::openpista::types::types::Error> for Fault {
+            fn from(error: crate::contract::openpista::types::types::Error) -> Self {
                 Self::Host(error)
             }
         }
 
         /// What an error says, for a person.
-        pub fn words(error: &crate::contract::exports::openpista::plugin::channel::ChannelError) -> &str {
-            use crate::contract::exports::openpista::plugin::channel::ChannelError;
+        pub fn words(error: &ChannelError) -> &str {
             match error {
                 ChannelError::AuthRequired(why)
                 | ChannelError::AccessDenied(why)
@@ -154,7 +153,7 @@ macro_rules! channel_errors {
             }
         }
 
-        impl From<Fault> for crate::contract::exports::openpista::plugin::channel::ChannelError {
+        impl From<Fault> for ChannelError {
             fn from(fault: Fault) -> Self {
                 match fault {
                     Fault::Host(error) => error.into(),
@@ -167,7 +166,7 @@ macro_rules! channel_errors {
             }
         }
 
-        impl From<Fault> for crate::contract::exports::openpista::plugin::channel::DeliveryError {
+        impl From<Fault> for DeliveryError {
             fn from(fault: Fault) -> Self {
                 match fault {
                     Fault::Host(error) => error.into(),
@@ -180,23 +179,5 @@ macro_rules! channel_errors {
                 }
             }
         }
-    };
-    ($name:ident, $never:ident) => {
-        impl From<$crate::channel_errors!(@error)> for crate::contract::exports::openpista::plugin::channel::$name {
-            fn from(error: $crate::channel_errors!(@error)) -> Self {
-                type Error = $crate::channel_errors!(@error);
-                match error {
-                    Error::AccessDenied(why) => Self::AccessDenied(why),
-                    Error::Invalid(why) | Error::TooLarge(why) => Self::$never(why),
-                    Error::Unavailable(why) => Self::Unavailable(why),
-                    Error::Cancelled => Self::Unavailable("cancelled".into()),
-                    Error::TimedOut => Self::Unavailable("timed out".into()),
-                    Error::NotFound(why) | Error::Other(why) => Self::Other(why),
-                }
-            }
-        }
-    };
-    (@error) => {
-        crate::contract::openpista::types::types::Error
     };
 }

@@ -1,22 +1,31 @@
 //! What the first-party guests share and no host function gives: pure code, without bindings of its own, because
 //! each component generates its own from the contract. All of it runs natively, in the tests.
 //!
-//! - [`channel_errors!`]: the contract's error in the words of a channel.
 //! - [`clip`]: bytes of a process as text with a hard cap.
-//! - [`tool_names`]: names of tools as an API wants them, and back.
 //! - [`sse`]: server-sent events out of any pieces.
-//! - [`rich`]: Markdown as runs of text with a style, for messengers' markup; [`cut`]: such text in pieces that fit.
-//! - [`question`]: the words and buttons of an approval.
-//! - [`shown`]: the messages that show a growing reply; [`multipart`]: the body of an upload.
-//! - [`channel_host`], [`channel_errors`]: what each channel needs around its own bindings, as macros.
+//! - For channels: [`channel_errors!`] puts the contract's error into their words. For messengers: [`channel_host!`] and
+//!   [`messenger_faults!`] are what each needs around its own bindings, [`rich`] is Markdown as runs of text with a style,
+//!   [`cut`] such text in pieces that fit, [`question`] the words and buttons of an approval, [`shown`] the messages that
+//!   show a growing reply, [`multipart`] the body of an upload.
+//! - For providers: [`exchange`] follows an answer, [`failure`] maps what goes wrong, [`models`] is a table of what is
+//!   known of models, [`request`] has the pieces that requests are made of, [`tool_names`] makes names and ids legal,
+//!   and the macro [`provider!`] ties them to a component's own types.
 
 mod channel;
 pub mod clip;
 pub mod cut;
 pub mod errors;
+pub mod exchange;
+pub mod failure;
+pub mod models;
 pub mod multipart;
+mod provider;
 pub mod question;
+pub mod request;
 pub mod rich;
 pub mod shown;
 pub mod sse;
 pub mod tool_names;
+
+/// For [`provider!`]: a component need not depend on serde_json for it.
+pub use serde_json::Value;

@@ -1,7 +1,8 @@
 //! Names of tools as the APIs of models want them, `^[a-zA-Z0-9_-]{1,64}$`, and back.
 //!
 //! The contract allows points and 128 bytes (`browser.click`). Each name gets one that is legal and that no other has;
-//! a name that is legal already keeps itself, whatever else is there.
+//! a name that is legal already keeps itself, whatever else is there. Ids of calls have the same letters and length in
+//! these APIs, so those of another provider are made legal in the same way.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,12 +1,15 @@
 //! The answer that grows from the chunks of a stream, or comes at once in one.
 
+use openpista_plugin::exchange;
+use openpista_plugin::failure::{self, Failure};
+use openpista_plugin::sse::Event;
 use openpista_plugin::tool_names::ToolNames;
 use serde_json::Value;
 
-use crate::contract::exports::openpista::plugin::provider::{Body, Completion, Part, ProviderError, Stop, ToolCall};
+use crate::contract::exports::openpista::plugin::provider::{Body, Completion, Part, Stop, ToolCall};
 use crate::contract::openpista::plugin::deltas::{CallDelta, Delta};
 use crate::contract::openpista::types::types::Usage;
-use crate::failure;
+use crate::shared::no_usage;
 
 /// A call of a tool that is being written.
 #[derive(Debug, Default)]
@@ -29,6 +32,8 @@ pub struct Answer<'a> {
     refused: bool,
     calls: Vec<Growing>,
     finish: Option<String>,
+    /// The service said `[DONE]`.
+    done: bool,
     usage: Usage,
     model: Option<String>,
 }
@@ -44,35 +49,10 @@ impl<'a> Answer<'a> {
             refused: false,
             calls: Vec::new(),
             finish: None,
-            usage: Usage { input: 0, output: 0, cache_read: 0, cache_write: 0, cost: None },
+            done: false,
+            usage: no_usage(),
             model: None,
         }
-    }
-
-    /// Takes one chunk, or a whole answer, which has a `message` in the place of the `delta`. Returns what is new.
-    pub fn take(&mut self, text: &str) -> Result<Vec<Delta>, ProviderError> {
-        let chunk: Value = serde_json::from_str(text)
-            .map_err(|error| ProviderError::Other(format!("the service sent broken JSON: {error}")))?;
-        if let Some(error) = chunk.get("error").filter(|error| !error.is_null()) {
-            return Err(failure::from_stream(error));
-        }
-        if let Some(model) = chunk.get("model").and_then(Value::as_str).filter(|model| !model.is_empty()) {
-            self.model = Some(model.into());
-        }
-        if let Some(usage) = chunk.get("usage").filter(|usage| usage.is_object()) {
-            self.usage = read_usage(usage);
-        }
-        let mut deltas = Vec::new();
-        let Some(choice) = chunk.pointer("/choices/0") else {
-            return Ok(deltas);
-        };
-        if let Some(delta) = choice.get("delta").or_else(|| choice.get("message")) {
-            self.grow(delta, &mut deltas);
-        }
-        if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str) {
-            self.finish = Some(reason.into());
-        }
-        Ok(deltas)
     }
 
     fn grow(&mut self, delta: &Value, deltas: &mut Vec<Delta>) {
@@ -129,32 +109,6 @@ impl<'a> Answer<'a> {
         Some(CallDelta { index: u32::try_from(at).ok()?, name: new_name.then(|| self.names.own(name)), arguments })
     }
 
-    /// The stream ended by itself: `done` if it said so. Without that and without a reason it broke off.
-    pub fn finish(self, done: bool) -> Result<Completion, ProviderError> {
-        if self.finish.is_none() && !done {
-            return Err(ProviderError::Transport("the answer broke off before its end".into()));
-        }
-        let stop = match self.finish.as_deref() {
-            Some("length" | "max_tokens") => Stop::MaxTokens,
-            Some("content_filter") => Stop::Filtered("the service's filter held the answer back".into()),
-            Some("error") => {
-                return Err(ProviderError::Overloaded("the service broke the answer off".into()));
-            }
-            _ if self.refused => Stop::Filtered("the model refused".into()),
-            // Some servers say `stop` after calls, too.
-            _ if !self.calls.is_empty() => Stop::Calls,
-            None | Some("stop" | "eos" | "tool_calls" | "function_call") => Stop::End,
-            Some(other) => Stop::Other(other.into()),
-        };
-        Ok(self.complete(stop))
-    }
-
-    /// It was cancelled: what there is, without the calls, which may be half written.
-    pub fn cancelled(mut self) -> Completion {
-        self.calls.clear();
-        self.complete(Stop::Cancelled)
-    }
-
     fn complete(self, stop: Stop) -> Completion {
         let part = |body| Part { body, replay: None };
         let mut parts = Vec::new();
@@ -171,6 +125,69 @@ impl<'a> Answer<'a> {
             parts.push(part(Body::Call(ToolCall { id, name: self.names.own(&call.name), arguments })));
         }
         Completion { parts, stop, usage: self.usage, model: self.model }
+    }
+}
+
+impl exchange::Answer for Answer<'_> {
+    type Delta = Delta;
+    type Completion = Completion;
+
+    /// One chunk, or a whole answer, which has a `message` in the place of the `delta`.
+    fn take(&mut self, event: &Event) -> Result<Vec<Delta>, Failure> {
+        let mut deltas = Vec::new();
+        if event.data.trim() == "[DONE]" {
+            self.done = true;
+            return Ok(deltas);
+        }
+        let chunk: Value = serde_json::from_str(&event.data)
+            .map_err(|error| Failure::Other(format!("the service sent broken JSON: {error}")))?;
+        if let Some(error) = chunk.get("error").filter(|error| !error.is_null()) {
+            return Err(failure::from_stream(error));
+        }
+        if let Some(model) = chunk.get("model").and_then(Value::as_str).filter(|model| !model.is_empty()) {
+            self.model = Some(model.into());
+        }
+        if let Some(usage) = chunk.get("usage").filter(|usage| usage.is_object()) {
+            self.usage = read_usage(usage);
+        }
+        let Some(choice) = chunk.pointer("/choices/0") else {
+            return Ok(deltas);
+        };
+        if let Some(delta) = choice.get("delta").or_else(|| choice.get("message")) {
+            self.grow(delta, &mut deltas);
+        }
+        if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str) {
+            self.finish = Some(reason.into());
+        }
+        Ok(deltas)
+    }
+
+    fn is_over(&self) -> bool {
+        self.done
+    }
+
+    /// Without a reason to end and without a word that it is done, it broke off.
+    fn finish(self) -> Result<Completion, Failure> {
+        if self.finish.is_none() && !self.done {
+            return Err(Failure::Transport("the answer broke off before its end".into()));
+        }
+        let stop = match self.finish.as_deref() {
+            Some("length" | "max_tokens") => Stop::MaxTokens,
+            Some("content_filter") => Stop::Filtered("the service's filter held the answer back".into()),
+            Some("error") => return Err(Failure::Overloaded("the service broke the answer off".into())),
+            _ if self.refused => Stop::Filtered("the model refused".into()),
+            // Some servers say `stop` after calls, too.
+            _ if !self.calls.is_empty() => Stop::Calls,
+            None | Some("stop" | "eos" | "tool_calls" | "function_call") => Stop::End,
+            Some(other) => Stop::Other(other.into()),
+        };
+        Ok(self.complete(stop))
+    }
+
+    /// What there is, without the calls, which may be half written.
+    fn cancelled(mut self) -> Completion {
+        self.calls.clear();
+        self.complete(Stop::Cancelled)
     }
 }
 
@@ -197,3 +214,6 @@ fn read_usage(usage: &Value) -> Usage {
             .map(|dollars| (dollars * 1e6).round() as u64),
     }
 }
+
+#[cfg(test)]
+mod tests;

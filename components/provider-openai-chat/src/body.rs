@@ -1,16 +1,16 @@
 //! A request of the contract as the JSON of the API.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use openpista_plugin::request as pieces;
 use openpista_plugin::tool_names::ToolNames;
 use serde_json::{Map, Value, json};
 
 use crate::contract::exports::openpista::plugin::provider::{
-    Body, Effort, Message, Request, Role, ToolChoice, ToolDefinition, ToolOutcome,
+    Body, Message, Request, Role, ToolChoice, ToolDefinition, ToolOutcome,
 };
 use crate::contract::openpista::types::types::{Content, Media};
 use crate::models;
 use crate::settings::Settings;
+use crate::shared::effort_name;
 
 /// Fields that are the component's own: an option of this name is passed over.
 const OWN: &[&str] = &["model", "messages", "stream", "stream_options", "tools", "tool_choice", "n"];
@@ -22,15 +22,6 @@ pub struct Written {
     pub json: Value,
     /// Options that were ignored, for the log.
     pub ignored: Vec<String>,
-}
-
-/// The legal names for everything that a request calls by name.
-pub fn names(request: &Request) -> ToolNames {
-    let called = request.messages.iter().flat_map(|message| &message.parts).filter_map(|part| match &part.body {
-        Body::Call(call) => Some(call.name.as_str()),
-        _ => None,
-    });
-    ToolNames::new(request.tools.iter().map(|tool| tool.name.as_str()).chain(called))
 }
 
 /// Writes it.
@@ -65,43 +56,22 @@ pub fn write(request: &Request, settings: &Settings, names: &ToolNames) -> Writt
         body.insert(settings.max_tokens_field.clone(), json!(most));
     }
     if let Some(effort) = request.effort {
-        body.insert("reasoning_effort".into(), json!(effort_name(effort, &request.model)));
+        body.insert("reasoning_effort".into(), json!(effort_name(effort, models::least_effort(&request.model))));
     }
     if settings.prompt_cache_key && !request.cache_key.is_empty() {
         body.insert("prompt_cache_key".into(), json!(request.cache_key));
     }
-    let mut ignored = Vec::new();
-    for (name, text) in &request.options {
-        match serde_json::from_str::<Value>(text) {
-            Ok(value) if !OWN.contains(&name.as_str()) => {
-                body.insert(name.clone(), value);
-            }
-            _ => ignored.push(name.clone()),
-        }
-    }
+    let ignored = pieces::options(&mut body, &request.options, |name| !OWN.contains(&name));
     Written { json: Value::Object(body), ignored }
 }
 
-fn effort_name(effort: Effort, model: &str) -> String {
-    match effort {
-        Effort::Off => models::least_effort(model),
-        Effort::Low => "low".into(),
-        Effort::Medium => "medium".into(),
-        Effort::High => "high".into(),
-    }
-}
-
 fn definition(tool: &ToolDefinition, names: &ToolNames) -> Value {
-    let parameters = serde_json::from_str(&tool.parameters)
-        .ok()
-        .filter(Value::is_object)
-        .unwrap_or_else(|| json!({"type": "object", "properties": {}}));
     json!({
         "type": "function",
         "function": {
             "name": names.legal(&tool.name),
             "description": tool.description,
-            "parameters": parameters
+            "parameters": pieces::schema(&tool.parameters)
         }
     })
 }
@@ -149,17 +119,12 @@ fn media_of(content: &[Content]) -> impl Iterator<Item = &Media> {
 }
 
 fn outcome_text(outcome: &ToolOutcome) -> String {
-    let pieces = outcome.content.iter().map(|content| match content {
+    let texts = outcome.content.iter().map(|content| match content {
         Content::Text(text) | Content::Json(text) => text.clone(),
         Content::Media(media) => format!("[{}: in the next message]", file_name(media)),
         Content::Other(other) => format!("[{}: left out]", other.kind),
     });
-    let text = pieces.collect::<Vec<_>>().join("\n");
-    match (outcome.failed, text.is_empty()) {
-        (true, _) => format!("[The tool failed.]\n{text}").trim_end().to_string(),
-        (false, true) => "[The tool returned nothing.]".into(),
-        (false, false) => text,
-    }
+    pieces::outcome_text(&texts.collect::<Vec<_>>().join("\n"), outcome.failed)
 }
 
 fn text_part(text: &str) -> Value {
@@ -171,13 +136,13 @@ fn file_name(media: &Media) -> String {
 }
 
 fn media_part(media: &Media) -> Value {
-    let url = || format!("data:{};base64,{}", media.mime, STANDARD.encode(&media.data));
+    let url = || pieces::data_url(&media.mime, &media.data);
     if media.mime.starts_with("image/") {
         json!({"type": "image_url", "image_url": {"url": url()}})
     } else if media.mime == "application/pdf" {
         json!({"type": "file", "file": {"filename": file_name(media), "file_data": url()}})
     } else {
-        text_part(&format!("[{}: left out, for this API takes no {}]", file_name(media), media.mime))
+        text_part(&pieces::left_out(media.name.as_deref(), &media.mime))
     }
 }
 
@@ -191,7 +156,7 @@ fn assistant(message: &Message, names: &ToolNames) -> Option<Value> {
             Body::Call(call) => calls.push(json!({
                 "id": call.id,
                 "type": "function",
-                "function": {"name": names.legal(&call.name), "arguments": object_text(&call.arguments)}
+                "function": {"name": names.legal(&call.name), "arguments": pieces::object_text(&call.arguments)}
             })),
             _ => (),
         }
@@ -202,15 +167,6 @@ fn assistant(message: &Message, names: &ToolNames) -> Option<Value> {
         (true, false) => Some(json!({"role": "assistant", "content": null, "tool_calls": calls})),
         (false, true) => Some(json!({"role": "assistant", "content": text})),
         (false, false) => Some(json!({"role": "assistant", "content": text, "tool_calls": calls})),
-    }
-}
-
-/// Arguments that the model broke would make some servers refuse the whole history; the result that follows says what
-/// was wrong with them.
-fn object_text(arguments: &str) -> String {
-    match serde_json::from_str::<Value>(arguments) {
-        Ok(Value::Object(_)) => arguments.to_string(),
-        _ => "{}".into(),
     }
 }
 

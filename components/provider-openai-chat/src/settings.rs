@@ -1,5 +1,6 @@
 //! `[providers.NAME.settings]`, and the services that need none.
 
+use openpista_plugin::request as pieces;
 use serde_json::{Value, json};
 
 use crate::contract::exports::openpista::plugin::manifest::Preset;
@@ -22,50 +23,36 @@ pub struct Settings {
 impl Settings {
     /// The JSON Schema for the manifest.
     pub fn schema() -> Value {
-        json!({
-            "type": "object",
-            "additionalProperties": false,
-            "required": ["base-url"],
-            "properties": {
-                "base-url": {
-                    "type": "string", "pattern": "^https?://",
-                    "description": "Where the API is, up to and with its version: https://api.example.org/v1"
-                },
-                "max-tokens-field": {
-                    "type": "string", "enum": ["max_tokens", "max_completion_tokens"], "default": "max_tokens",
-                    "description": "The field that limits the length of an answer; newer OpenAI models want max_completion_tokens."
-                },
-                "prompt-cache-key": {
-                    "type": "boolean", "default": false,
-                    "description": "Send prompt_cache_key, so that the requests of a session meet the same cache."
-                },
-                "headers": {
-                    "type": "object", "additionalProperties": {"type": "string"}, "default": {},
-                    "description": "Further headers of each request; no secrets."
-                },
-                "models": {
-                    "type": "array", "items": {"type": "string"}, "default": [],
-                    "description": "Ids of the models on offer, for a service that does not list its models."
-                }
+        let mut schema = pieces::settings_schema(json!({
+            "base-url": {
+                "type": "string", "pattern": "^https?://",
+                "description": "Where the API is, up to and with its version: https://api.example.org/v1"
+            },
+            "max-tokens-field": {
+                "type": "string", "enum": ["max_tokens", "max_completion_tokens"], "default": "max_tokens",
+                "description": "The field that limits the length of an answer; newer OpenAI models want max_completion_tokens."
+            },
+            "prompt-cache-key": {
+                "type": "boolean", "default": false,
+                "description": "Send prompt_cache_key, so that the requests of a session meet the same cache."
             }
-        })
+        }));
+        if let Some(schema) = schema.as_object_mut() {
+            schema.insert("required".into(), json!(["base-url"]));
+        }
+        schema
     }
 
     /// The host has checked the text against the schema.
     pub fn parse(text: &str) -> Self {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
         let text_of = |key: &str| value.get(key).and_then(Value::as_str);
-        let headers = value.get("headers").and_then(Value::as_object).into_iter().flatten();
-        let models = value.get("models").and_then(Value::as_array).into_iter().flatten();
         Self {
             base_url: text_of("base-url").unwrap_or_default().trim_end_matches('/').to_string(),
             max_tokens_field: text_of("max-tokens-field").unwrap_or("max_tokens").to_string(),
             prompt_cache_key: value.get("prompt-cache-key").and_then(Value::as_bool).unwrap_or(false),
-            headers: headers
-                .filter_map(|(name, value)| Some((name.to_lowercase(), value.as_str()?.to_string())))
-                .filter(|(name, _)| name != "authorization")
-                .collect(),
-            models: models.filter_map(|id| id.as_str().map(str::to_string)).collect(),
+            headers: pieces::headers(&value, &["authorization"]),
+            models: pieces::texts(&value, "models"),
         }
     }
 }

@@ -7,25 +7,10 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::skip::found;
+
 /// The key that the service is shown. Nobody else may see it.
 pub const KEY: &str = "sk-staged-7Qm2vX9dLr4T";
-
-/// Notes that a test did not run, as docs/testing.md says.
-pub fn skip(test: &str, reason: &str) {
-    let line = format!("SKIP {test}: {reason}\n");
-    eprint!("{line}");
-    if let Some(file) = std::env::var_os("OPENPISTA_SKIPS") {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(file);
-        file.unwrap().write_all(line.as_bytes()).unwrap();
-    }
-}
-
-/// A path that the environment names, else one of the workspace; none if nothing is there.
-pub fn found(variable: &str, otherwise: &str) -> Option<PathBuf> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let path = std::env::var_os(variable).map_or_else(|| workspace.join(otherwise), PathBuf::from);
-    path.exists().then_some(path)
-}
 
 /// The folder with the first-party components, or why there is none.
 pub fn stock() -> Result<PathBuf, String> {

@@ -1,40 +1,14 @@
 use super::*;
-use crate::contract::exports::openpista::plugin::provider::{Part, ToolCall};
-use crate::contract::openpista::types::types::ToolHints;
-
-fn message(role: Role, bodies: Vec<Body>) -> Message {
-    Message { role, parts: bodies.into_iter().map(|body| Part { body, replay: None }).collect() }
-}
-
-fn text(text: &str) -> Body {
-    Body::Text(text.into())
-}
+use crate::contract::exports::openpista::plugin::provider::Effort;
+use crate::shared::names;
+use crate::shared::staged::{self, call, media, message, outcome, text, tool};
 
 fn image() -> Media {
-    Media { mime: "image/png".into(), name: Some("screen.png".into()), data: vec![1, 2, 3] }
-}
-
-fn tool(name: &str) -> ToolDefinition {
-    ToolDefinition {
-        name: name.into(),
-        description: "Does it".into(),
-        parameters: r#"{"type":"object","properties":{"url":{"type":"string"}}}"#.into(),
-        hints: ToolHints::empty(),
-    }
+    media("image/png", "screen.png", &[1, 2, 3])
 }
 
 fn request(messages: Vec<Message>) -> Request {
-    Request {
-        model: "m".into(),
-        system: String::new(),
-        messages,
-        tools: vec![],
-        choice: ToolChoice::Auto,
-        max_tokens: None,
-        effort: None,
-        cache_key: "k".into(),
-        options: vec![],
-    }
+    Request { cache_key: "k".into(), ..staged::request("m", messages) }
 }
 
 fn settings() -> Settings {
@@ -60,12 +34,6 @@ fn a_plain_question_is_a_plain_request() {
 
 #[test]
 fn a_whole_turn_with_parallel_calls_and_an_image_from_a_tool() {
-    let call = |id: &str, name: &str, arguments: &str| {
-        Body::Call(ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() })
-    };
-    let outcome = |id: &str, name: &str, content: Vec<Content>, failed: bool| {
-        Body::Outcome(ToolOutcome { id: id.into(), name: name.into(), content, failed })
-    };
     let request = Request {
         tools: vec![tool("screen.capture"), tool("screen_capture")],
         choice: ToolChoice::Named("screen.capture".into()),
@@ -152,7 +120,7 @@ fn no_effort_is_what_the_model_calls_it() {
 
 #[test]
 fn what_the_api_does_not_take_is_named() {
-    let sound = Media { mime: "audio/ogg".into(), name: Some("voice.ogg".into()), data: vec![0] };
+    let sound = media("audio/ogg", "voice.ogg", &[0]);
     let body = written(&request(vec![message(Role::User, vec![Body::Media(sound)])]));
     assert_eq!(
         body["messages"],
@@ -162,9 +130,8 @@ fn what_the_api_does_not_take_is_named() {
 
 #[test]
 fn calls_alone_have_null_for_text_and_reasoning_alone_is_nothing() {
-    let call = Body::Call(ToolCall { id: "c".into(), name: "old.tool".into(), arguments: "{}".into() });
     let body = written(&request(vec![
-        message(Role::Assistant, vec![call]),
+        message(Role::Assistant, vec![call("c", "old.tool", "{}")]),
         message(Role::Assistant, vec![Body::Reasoning("hm".into())]),
     ]));
     assert_eq!(

@@ -1,59 +1,23 @@
-use std::cell::RefCell;
-use std::collections::VecDeque;
-
+use openpista_plugin::exchange::played::{Played, answer as played, pieces, stream};
+use openpista_plugin::exchange::{Broken, follow};
 use proptest::prelude::*;
 
 use super::*;
-use crate::contract::exports::openpista::plugin::provider::{Body, Part, Stop, ToolCall};
-use crate::contract::openpista::plugin::deltas::CallDelta;
-use crate::contract::openpista::types::types::Usage;
+use crate::shared::staged::{self, part};
 
-struct Played {
-    status: u16,
-    headers: Vec<(String, String)>,
-    pieces: RefCell<VecDeque<Result<Vec<u8>, Error>>>,
-}
-
-impl Incoming for Played {
-    fn status(&self) -> u16 {
-        self.status
-    }
-    fn headers(&self) -> Vec<(String, String)> {
-        self.headers.clone()
-    }
-    fn read(&self) -> Result<Option<Vec<u8>>, Error> {
-        self.pieces.borrow_mut().pop_front().transpose()
-    }
-}
-
-fn played(status: u16, kind: &str, pieces: Vec<Result<Vec<u8>, Error>>) -> Result<Played, Error> {
-    Ok(Played { status, headers: vec![("content-type".into(), kind.into())], pieces: RefCell::new(pieces.into()) })
-}
-
-fn stream(text: &str) -> Result<Played, Error> {
-    played(200, "text/event-stream", vec![Ok(text.into())])
-}
-
-fn run(sent: Result<Played, Error>) -> (Result<Completion, ProviderError>, Vec<Delta>) {
+fn run(sent: Result<Played, Broken>) -> (Result<Completion, Failure>, Vec<Delta>) {
     let names = ToolNames::new(["a.b", "search"]);
-    let context = Context { names: &names, salt: 0xabc, now: 0 };
     let mut deltas = Vec::new();
-    let result = follow(sent, &context, |delta| {
+    let result = follow(sent, Answer::new(&names, 0xabc), 0, |delta| {
         deltas.push(delta);
-        Signal::Proceed
+        true
     });
     (result, deltas)
 }
 
-fn part(body: Body) -> Part {
-    Part { body, replay: None }
-}
-
 fn call(id: &str, name: &str, arguments: &str) -> Part {
-    part(Body::Call(ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() }))
+    part(staged::call(id, name, arguments))
 }
-
-const NO_USAGE: Usage = Usage { input: 0, output: 0, cache_read: 0, cache_write: 0, cost: None };
 
 const FULL: &str = r#": processing
 
@@ -117,8 +81,7 @@ fn text_reasoning_and_calls_that_grow_side_by_side() {
 proptest! {
     #[test]
     fn however_the_stream_is_cut_the_answer_is_the_same(size in 1usize..200) {
-        let pieces = FULL.as_bytes().chunks(size).map(|piece| Ok(piece.to_vec())).collect();
-        prop_assert_eq!(run(played(200, "text/event-stream; charset=utf-8", pieces)).0, Ok(full()));
+        prop_assert_eq!(run(pieces(FULL, size)).0, Ok(full()));
     }
 }
 
@@ -134,7 +97,7 @@ fn an_answer_in_one_piece_is_understood_too() {
         Ok(Completion {
             parts: vec![part(Body::Text("Hi".into())), call("c1", "a.b", "{}"), call("c2", "a.b", "{}")],
             stop: Stop::Calls,
-            usage: Usage { input: 1, output: 2, ..NO_USAGE },
+            usage: Usage { input: 1, output: 2, ..no_usage() },
             model: Some("m".into()),
         })
     );
@@ -179,66 +142,46 @@ fn the_reason_to_finish_is_kept() {
 #[test]
 fn a_stream_that_breaks_off_is_a_fault_of_the_transport() {
     let half = "data: {\"choices\":[{\"delta\":{\"content\":\"Hal\"}}]}\n\n";
-    assert_eq!(run(stream(half)).0, Err(ProviderError::Transport("the answer broke off before its end".into())));
-    let reset = vec![Ok(half.into()), Err(Error::Unavailable("connection reset".into()))];
+    assert_eq!(run(stream(half)).0, Err(Failure::Transport("the answer broke off before its end".into())));
+    let reset = vec![Ok(half.into()), Err(Broken::Failed(Failure::Transport("connection reset".into())))];
     let (result, deltas) = run(played(200, "text/event-stream", reset));
-    assert_eq!(result, Err(ProviderError::Transport("connection reset".into())));
+    assert_eq!(result, Err(Failure::Transport("connection reset".into())));
     assert_eq!(deltas, [Delta::Text("Hal".into())]);
-    assert_eq!(
-        run(Err(Error::Unavailable("no connection".into()))).0,
-        Err(ProviderError::Transport("no connection".into()))
-    );
 }
 
 #[test]
 fn broken_json_and_errors_within_the_stream_are_told() {
     let (result, _) = run(stream("data: {\"choices\":\n\n"));
     assert!(
-        matches!(&result, Err(ProviderError::Other(why)) if why.starts_with("the service sent broken JSON: ")),
+        matches!(&result, Err(Failure::Other(why)) if why.starts_with("the service sent broken JSON: ")),
         "{result:?}"
     );
     let (result, _) = run(stream("data: {\"error\":{\"message\":\"busy\",\"type\":\"server_error\"}}\n\n"));
-    assert_eq!(result, Err(ProviderError::Overloaded("busy".into())));
+    assert_eq!(result, Err(Failure::Overloaded("busy".into())));
 }
 
 #[test]
 fn a_refused_request_is_read_to_its_reason() {
     let body = vec![Ok(br#"{"error":{"message":"Wrong"#.to_vec()), Ok(br#" key"}}"#.to_vec())];
-    assert_eq!(run(played(401, "application/json", body)).0, Err(ProviderError::AuthRequired("Wrong key".into())));
-    let lost = vec![Err(Error::Unavailable("reset".into()))];
-    assert_eq!(
-        run(played(500, "text/html", lost)).0,
-        Err(ProviderError::Overloaded("the service answered with status 500".into()))
-    );
+    assert_eq!(run(played(401, "application/json", body)).0, Err(Failure::AuthRequired("Wrong key".into())));
 }
 
 #[test]
 fn stopping_keeps_the_text_and_drops_half_written_calls() {
     let names = ToolNames::default();
-    let context = Context { names: &names, salt: 0, now: 0 };
     let mut left = 5;
-    let result = follow(stream(FULL), &context, |_| {
+    let result = follow(stream(FULL), Answer::new(&names, 0), 0, |_| {
         left -= 1;
-        if left == 0 { Signal::Stop } else { Signal::Proceed }
+        left > 0
     });
     let completion = Completion {
         parts: vec![part(Body::Reasoning("Hm.".into())), part(Body::Text("Grüße 🦀".into()))],
         stop: Stop::Cancelled,
-        usage: NO_USAGE,
+        usage: no_usage(),
         model: Some("m-1".into()),
     };
     assert_eq!(result, Ok(completion));
-    let cancelled = played(200, "text/event-stream", vec![Err(Error::Cancelled)]);
+    let cancelled = played(200, "text/event-stream", vec![Err(Broken::Cancelled)]);
     assert_eq!(run(cancelled).0.map(|completion| completion.stop), Ok(Stop::Cancelled));
-    assert_eq!(run(Err(Error::Cancelled)).0.map(|completion| completion.stop), Ok(Stop::Cancelled));
-}
-
-#[test]
-fn the_list_of_models_is_read_or_refused_with_the_services_words() {
-    let listed = played(200, "application/json", vec![Ok(br#"{"data":[{"id":"llama3.2:3b"}]}"#.to_vec())]);
-    let ids: Vec<String> = list(listed, 0).unwrap().into_iter().map(|model| model.id).collect();
-    assert_eq!(ids, ["llama3.2:3b"]);
-    let refused = played(401, "application/json", vec![Ok(br#"{"error":{"message":"No key"}}"#.to_vec())]);
-    assert_eq!(list(refused, 0), Err(ProviderError::AuthRequired("No key".into())));
-    assert!(matches!(list(stream("<html>"), 0), Err(ProviderError::Other(_))));
+    assert_eq!(run(Err(Broken::Cancelled)).0.map(|completion| completion.stop), Ok(Stop::Cancelled));
 }

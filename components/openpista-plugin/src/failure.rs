@@ -1,32 +1,56 @@
-//! What goes wrong, as the host acts on it: sign in, wait, retry, compact, or give up.
+//! What goes wrong between a provider and its service, as the host acts on it: sign in, wait, retry, compact, or give up.
+//!
+//! The services agree on little here, so all of their signs stand together: the status, `type` and `code` of the error
+//! object, and at last its words.
 
 use serde_json::Value;
-
-use crate::contract::exports::openpista::plugin::provider::ProviderError;
-use crate::contract::openpista::types::types::Error;
 
 /// Characters of a service's words that are handed on.
 const WORDS: usize = 1_000;
 
+/// The cases of the contract's `provider-error`, without the bindings of a component; see there for what each leads to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Failure {
+    /// No credential, or it was refused.
+    AuthRequired(String),
+    /// A capability refused.
+    AccessDenied(String),
+    /// In milliseconds, if the service says so.
+    RateLimited(Option<u32>),
+    /// Quota or balance used up.
+    Exhausted(String),
+    /// Busy.
+    Overloaded(String),
+    /// More than the model takes.
+    ContextTooLong(String),
+    /// The service says that the request is wrong.
+    BadRequest(String),
+    /// No connection, or it broke.
+    Transport(String),
+    /// Else.
+    Other(String),
+}
+
 /// An answer with a status that is no success. `now` in milliseconds since 1970.
-pub fn from_status(status: u16, headers: &[(String, String)], body: &[u8], now: u64) -> ProviderError {
+pub fn from_status(status: u16, headers: &[(String, String)], body: &[u8], now: u64) -> Failure {
     let text = String::from_utf8_lossy(body);
     let said = Said::parse(&text);
     let words = said.words(&format!("the service answered with status {status}"));
     match status {
-        401 | 403 => ProviderError::AuthRequired(words),
-        402 => ProviderError::Exhausted(words),
-        429 if said.is_quota() => ProviderError::Exhausted(words),
-        429 => ProviderError::RateLimited(retry_after(headers, now)),
-        400 | 413 | 422 if status == 413 || said.is_too_long() => ProviderError::ContextTooLong(words),
-        408 | 409 | 425 | 500.. => ProviderError::Overloaded(words),
-        400..=499 => ProviderError::BadRequest(words),
-        _ => ProviderError::Other(words),
+        401 => Failure::AuthRequired(words),
+        402 => Failure::Exhausted(words),
+        400..=499 if said.is_quota() => Failure::Exhausted(words),
+        403 => Failure::AuthRequired(words),
+        429 => Failure::RateLimited(retry_after(headers, now)),
+        400 | 413 | 422 if status == 413 || said.is_too_long() => Failure::ContextTooLong(words),
+        408 | 409 | 425 | 500.. => Failure::Overloaded(words),
+        400..=499 => Failure::BadRequest(words),
+        _ => Failure::Other(words),
     }
 }
 
 /// An error object in the middle of a stream, where the status was a good one.
-pub fn from_stream(error: &Value) -> ProviderError {
+pub fn from_stream(error: &Value) -> Failure {
     let said = Said::from_error(error);
     let words = said.words("the service broke off with an error");
     let number = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
@@ -34,32 +58,20 @@ pub fn from_stream(error: &Value) -> ProviderError {
         return from_status(status, &[], error.to_string().as_bytes(), 0);
     }
     if said.is_quota() {
-        ProviderError::Exhausted(words)
+        Failure::Exhausted(words)
     } else if said.is_too_long() {
-        ProviderError::ContextTooLong(words)
+        Failure::ContextTooLong(words)
     } else if said.is_about(&["rate_limit", "too_many_requests"]) {
-        ProviderError::RateLimited(None)
+        Failure::RateLimited(None)
     } else if said.is_about(&["authentication", "invalid_api_key", "permission"]) {
-        ProviderError::AuthRequired(words)
-    } else if said.is_about(&["server_error", "overloaded", "internal", "unavailable", "timeout"]) {
-        ProviderError::Overloaded(words)
-    } else if said.is_about(&["invalid_request", "bad_request", "not_found"]) {
-        ProviderError::BadRequest(words)
+        Failure::AuthRequired(words)
+    } else if said.is_about(&["server_error", "api_error", "overloaded", "internal", "unavailable", "timeout"]) {
+        Failure::Overloaded(words)
+    } else if said.is_about(&["invalid_request", "invalid_prompt", "bad_request", "not_found"]) {
+        Failure::BadRequest(words)
     } else {
-        ProviderError::Other(words)
+        Failure::Other(words)
     }
-}
-
-/// A capability that did not do it. None for `cancelled`: that is an end, not a failure.
-pub fn from_capability(error: Error) -> Option<ProviderError> {
-    Some(match error {
-        Error::Cancelled => return None,
-        Error::AccessDenied(why) => ProviderError::AccessDenied(why),
-        Error::Invalid(why) => ProviderError::BadRequest(why),
-        Error::TimedOut => ProviderError::Transport("no answer came in time".into()),
-        Error::Unavailable(why) => ProviderError::Transport(why),
-        Error::NotFound(why) | Error::TooLarge(why) | Error::Other(why) => ProviderError::Other(why),
-    })
 }
 
 /// What an error says of itself.
@@ -94,9 +106,10 @@ impl Said {
 
     fn is_quota(&self) -> bool {
         let message = self.message.to_lowercase();
-        self.is_about(&["insufficient_quota", "billing", "insufficient_credits", "credit_limit"])
+        self.is_about(&["insufficient_quota", "billing", "insufficient_credits", "credit_limit", "usage_limit_reached"])
             || message.contains("exceeded your current quota")
             || message.contains("insufficient credits")
+            || message.contains("credit balance is too low")
     }
 
     fn is_too_long(&self) -> bool {
@@ -111,7 +124,8 @@ impl Said {
             "exceeds the limit of tokens",
         ];
         let message = self.message.to_lowercase();
-        self.is_about(&["context_length_exceeded", "context_too_long"]) || SIGNS.iter().any(|s| message.contains(s))
+        self.is_about(&["context_length_exceeded", "context_too_long", "request_too_large"])
+            || SIGNS.iter().any(|s| message.contains(s))
     }
 
     fn words(&self, otherwise: &str) -> String {
@@ -177,30 +191,40 @@ mod tests {
             (
                 401,
                 openai("invalid_request_error", "invalid_api_key", "Wrong key"),
-                ProviderError::AuthRequired("Wrong key".into()),
+                Failure::AuthRequired("Wrong key".into()),
             ),
-            (403, "no entry".into(), ProviderError::AuthRequired("no entry".into())),
-            (402, openai("", "", "Insufficient credits"), ProviderError::Exhausted("Insufficient credits".into())),
-            (429, openai("insufficient_quota", "insufficient_quota", "Pay"), ProviderError::Exhausted("Pay".into())),
-            (429, openai("rate_limit_error", "", "Slow"), ProviderError::RateLimited(None)),
+            (403, "no entry".into(), Failure::AuthRequired("no entry".into())),
+            (402, openai("", "", "Insufficient credits"), Failure::Exhausted("Insufficient credits".into())),
+            (429, openai("insufficient_quota", "insufficient_quota", "Pay"), Failure::Exhausted("Pay".into())),
+            (429, openai("rate_limit_error", "", "Slow"), Failure::RateLimited(None)),
+            (
+                400,
+                openai("invalid_request_error", "", "Your credit balance is too low to access the API."),
+                Failure::Exhausted("Your credit balance is too low to access the API.".into()),
+            ),
+            (
+                400,
+                openai("invalid_request_error", "", "prompt is too long: 212345 tokens > 200000 maximum"),
+                Failure::ContextTooLong("prompt is too long: 212345 tokens > 200000 maximum".into()),
+            ),
             (
                 400,
                 openai("invalid_request_error", "context_length_exceeded", "Long"),
-                ProviderError::ContextTooLong("Long".into()),
+                Failure::ContextTooLong("Long".into()),
             ),
             (
                 400,
                 openai("", "", "This model's maximum context length is 8192 tokens."),
-                ProviderError::ContextTooLong("This model's maximum context length is 8192 tokens.".into()),
+                Failure::ContextTooLong("This model's maximum context length is 8192 tokens.".into()),
             ),
-            (413, String::new(), ProviderError::ContextTooLong("the service answered with status 413".into())),
-            (400, openai("", "", "No such field"), ProviderError::BadRequest("No such field".into())),
-            (404, r#"{"error":"model 'x' not found"}"#.into(), ProviderError::BadRequest("model 'x' not found".into())),
-            (422, r#"{"message":"Unprocessable"}"#.into(), ProviderError::BadRequest("Unprocessable".into())),
-            (500, String::new(), ProviderError::Overloaded("the service answered with status 500".into())),
-            (503, "busy".into(), ProviderError::Overloaded("busy".into())),
-            (529, "busy".into(), ProviderError::Overloaded("busy".into())),
-            (304, String::new(), ProviderError::Other("the service answered with status 304".into())),
+            (413, String::new(), Failure::ContextTooLong("the service answered with status 413".into())),
+            (400, openai("", "", "No such field"), Failure::BadRequest("No such field".into())),
+            (404, r#"{"error":"model 'x' not found"}"#.into(), Failure::BadRequest("model 'x' not found".into())),
+            (422, r#"{"message":"Unprocessable"}"#.into(), Failure::BadRequest("Unprocessable".into())),
+            (500, String::new(), Failure::Overloaded("the service answered with status 500".into())),
+            (503, "busy".into(), Failure::Overloaded("busy".into())),
+            (529, "busy".into(), Failure::Overloaded("busy".into())),
+            (304, String::new(), Failure::Other("the service answered with status 304".into())),
         ];
         for (status, body, wanted) in table {
             assert_eq!(from_status(status, &[], body.as_bytes(), 0), wanted, "{status} {body}");
@@ -210,16 +234,17 @@ mod tests {
     #[test]
     fn an_error_within_a_stream_is_mapped_by_what_it_says() {
         let table = [
-            (json!({"message": "slow", "type": "rate_limit_error"}), ProviderError::RateLimited(None)),
-            (json!({"message": "busy", "type": "server_error"}), ProviderError::Overloaded("busy".into())),
-            (json!({"message": "gone", "code": 502}), ProviderError::Overloaded("gone".into())),
-            (json!({"message": "pay", "code": "insufficient_quota"}), ProviderError::Exhausted("pay".into())),
-            (
-                json!({"message": "long", "code": "context_length_exceeded"}),
-                ProviderError::ContextTooLong("long".into()),
-            ),
-            (json!({"message": "what", "type": "invalid_request_error"}), ProviderError::BadRequest("what".into())),
-            (json!("strange"), ProviderError::Other("strange".into())),
+            (json!({"message": "slow", "type": "rate_limit_error"}), Failure::RateLimited(None)),
+            (json!({"message": "busy", "type": "server_error"}), Failure::Overloaded("busy".into())),
+            (json!({"message": "busy", "type": "overloaded_error"}), Failure::Overloaded("busy".into())),
+            (json!({"message": "broke", "type": "api_error"}), Failure::Overloaded("broke".into())),
+            (json!({"message": "who?", "type": "permission_error"}), Failure::AuthRequired("who?".into())),
+            (json!({"message": "no", "code": "invalid_prompt"}), Failure::BadRequest("no".into())),
+            (json!({"message": "gone", "code": 502}), Failure::Overloaded("gone".into())),
+            (json!({"message": "pay", "code": "insufficient_quota"}), Failure::Exhausted("pay".into())),
+            (json!({"message": "long", "code": "context_length_exceeded"}), Failure::ContextTooLong("long".into())),
+            (json!({"message": "what", "type": "invalid_request_error"}), Failure::BadRequest("what".into())),
+            (json!("strange"), Failure::Other("strange".into())),
         ];
         for (error, wanted) in table {
             assert_eq!(from_stream(&error), wanted, "{error}");
@@ -251,14 +276,5 @@ mod tests {
         assert_eq!(http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
         assert_eq!(http_date("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
         assert_eq!(http_date("Sunday"), None);
-    }
-
-    #[test]
-    fn cancelling_is_no_failure() {
-        assert_eq!(from_capability(Error::Cancelled), None);
-        assert_eq!(
-            from_capability(Error::Unavailable("no route".into())),
-            Some(ProviderError::Transport("no route".into()))
-        );
     }
 }
