@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use self::contacts::Door;
 use crate::capability::secrets::Known;
 use crate::capability::{
     self, Effect, Held, connection as connection_effect, control as control_effect, gateway as gateway_effect,
@@ -31,7 +32,6 @@ use crate::live::Live;
 use crate::message::{Decision, Delivery, DeliveryContent, Inbound, Media, Sender, now};
 use crate::plugin::channel::{ChannelInstance, Failure};
 use crate::plugin::registry::{Registry, RoleKind};
-use self::contacts::Door;
 use crate::session::approver::over;
 use crate::session::{Catalogue, Key, Outlet, Sessions, command};
 use crate::store::{Accepted, Decided, Store, StoreError};
@@ -450,9 +450,7 @@ impl Gateway {
             }
             for effect in &effects {
                 match effect {
-                    Effect::Gateway(effect) => {
-                        store_gateway(tx, &door, asks, effect, &mut stored)?
-                    }
+                    Effect::Gateway(effect) => store_gateway(tx, &door, asks, effect, &mut stored)?,
                     Effect::Control(effect) => store_control(tx, &instance, effect, &mut stored)?,
                     Effect::Connection(_) => (),
                 }

@@ -8,9 +8,9 @@
 )]
 
 mod daemon;
-#[path = "staged/home.rs"]
+#[path = "staged/skip.rs"]
 #[allow(dead_code, reason = "this test crate uses only its word for skipping")]
-mod staged;
+mod skip;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use daemon::client::{PAUSE, kind};
 use daemon::{Daemon, Home, until};
 use nix::unistd::{Uid, chown, geteuid};
 use serde_json::{Value, json};
-use staged::skip;
+use skip::skip;
 
 /// A user who owns nothing.
 const NOBODY: u32 = 65_534;

@@ -18,6 +18,8 @@ mod daemon;
 mod model;
 #[path = "telegram/service.rs"]
 mod service;
+#[path = "staged/skip.rs"]
+mod skip;
 #[path = "telegram/world.rs"]
 mod world;
 
@@ -29,8 +31,9 @@ use daemon::until;
 use model::{Model, Step, after_a_tool, last, say};
 use serde_json::{Value, json};
 use service::post;
+use skip::skip;
 use tokio::sync::Notify;
-use world::{ANN, BEN, GROUP, STRANGER, home, said, skip, status, with_pictures};
+use world::{ANN, BEN, GROUP, STRANGER, home, said, status, with_pictures};
 
 /// Answers "answer to …", in one piece.
 fn echo(request: &Value) -> Vec<Step> {
@@ -327,6 +330,48 @@ async fn killed_within_a_long_reply_it_repeats_one_message_at_most() {
 }
 
 #[tokio::test]
+async fn a_stranger_is_told_a_code_and_starts_nothing_until_the_operator_pairs_them() {
+    let api = BotApi::start().await;
+    let model = Model::start(echo).await;
+    let home = home(&model, api.address(), "", "");
+    let config = home.path().join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("contacts = \"allow\"\nallow = [\"7\", \"8\"]\n", "")).unwrap();
+    let _daemon = home.start().await;
+
+    api.says(STRANGER, STRANGER, "open the door", json!({}));
+    api.shows(STRANGER, "openpista-host channel pair").await;
+    let code = api.texts(STRANGER)[0].split_whitespace().last().unwrap().to_string();
+    // The second message brings no second code, and neither starts a turn.
+    api.says(STRANGER, STRANGER, "please", json!({}));
+    let waiting = home.json(&["channel", "contacts"]).await;
+    assert_eq!(waiting.len(), 1, "{waiting:?}");
+    assert_eq!((waiting[0]["code"].as_str(), waiting[0]["sender"].as_str()), (Some(code.as_str()), Some("9")));
+    until("both messages in the ledger", async || {
+        let denied = home.json(&["ledger", "show", "--denied"]).await;
+        (denied.iter().filter(|line| line["what"] == "message of somebody unknown: 9").count() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(api.texts(STRANGER).len(), 1);
+    assert!(home.json(&["session", "list"]).await.is_empty());
+
+    let (exit, _, error) = home.said(&["channel", "pair", "WRONG-CODE"]).await;
+    assert_eq!(exit, Some(4), "{error}");
+    let (exit, out, _) = home.said(&["channel", "pair", &code.to_lowercase()]).await;
+    assert_eq!((exit, out.contains("may write to telegram now")), (Some(0), true), "{out}");
+    api.shows(STRANGER, "You are known here now").await;
+    api.says(STRANGER, STRANGER, "hello", json!({}));
+    api.shows(STRANGER, "answer to hello").await;
+
+    let (exit, ..) = home.said(&["channel", "forget", "telegram", "9"]).await;
+    assert_eq!(exit, Some(0));
+    api.says(STRANGER, STRANGER, "again", json!({}));
+    until("a new code", async || (home.json(&["channel", "contacts"]).await.len() == 1).then_some(())).await;
+    let (exit, ..) = home.said(&["channel", "allow", "nosuch", "9"]).await;
+    assert_eq!(exit, Some(4));
+}
+
+#[tokio::test]
 async fn killed_again_and_again_it_loses_no_message_and_answers_each_once() {
     const CHATS: [i64; 4] = [11, 12, 13, 14];
     const KILLS: usize = 4;
@@ -335,7 +380,8 @@ async fn killed_again_and_again_it_loses_no_message_and_answers_each_once() {
     let home = home(&model, api.address(), "", "");
     let config = home.path().join("config.toml");
     let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text.replace("contacts = \"allow\"\nallow = [\"7\", \"8\"]\n", "")).unwrap();
+    std::fs::write(&config, text.replace("contacts = \"allow\"\nallow = [\"7\", \"8\"]\n", "contacts = \"open\"\n"))
+        .unwrap();
     let points = ["store.after-commit:3", "deliver.after-send:3", "store.before-commit:4", "deliver.before-send:2"];
     for (round, point) in points.iter().enumerate().take(KILLS) {
         for chat in CHATS {

@@ -27,8 +27,11 @@ use tokio_util::sync::CancellationToken;
 
 #[path = "staged/home.rs"]
 mod home;
+#[path = "staged/skip.rs"]
+mod skip;
 
-use home::{Home, skip, stock};
+use home::{Home, stock};
+use skip::skip;
 
 /// Who vouches for servers.
 struct Authority {

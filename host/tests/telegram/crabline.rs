@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 use super::bot_api::TOKEN;
 use super::daemon::until;
 use super::service::post;
-use super::world::found;
+use super::skip::found;
 
 /// The oldest Node.js that it runs on.
 const NODE: u32 = 22;

@@ -2,13 +2,13 @@
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::bot_api::TOKEN;
 use super::daemon::{Home, until};
 use super::model::Model;
+use super::skip::found;
 
 /// The person who may write; another one who may; one who may not.
 pub const ANN: i64 = 7;
@@ -16,23 +16,6 @@ pub const BEN: i64 = 8;
 pub const STRANGER: i64 = 9;
 /// A group.
 pub const GROUP: i64 = -100_700;
-
-/// Notes that a test did not run, as docs/testing.md says.
-pub fn skip(test: &str, reason: &str) {
-    let line = format!("SKIP {test}: {reason}\n");
-    eprint!("{line}");
-    if let Some(file) = std::env::var_os("OPENPISTA_SKIPS") {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(file);
-        file.unwrap().write_all(line.as_bytes()).unwrap();
-    }
-}
-
-/// A path that the environment names, else one of the workspace; none if nothing is there.
-pub fn found(variable: &str, otherwise: &str) -> Option<PathBuf> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let path = std::env::var_os(variable).map_or_else(|| workspace.join(otherwise), PathBuf::from);
-    path.exists().then_some(path)
-}
 
 /// A home of which the model and the Bot API are these. `agent` and `settings` are further lines.
 pub fn home(model: &Model, api: &str, agent: &str, settings: &str) -> Home {
