@@ -404,7 +404,10 @@ async fn killed_again_and_again_it_loses_no_message_and_answers_each_once() {
         assert_eq!(said(&home, &format!("telegram:{chat}")).await, wanted, "one turn each, in order");
         let mut texts = api.texts(chat);
         let all = texts.len();
-        texts.dedup();
+        // A draft that was sent and not noted stays behind as the beginning of the reply.
+        texts.reverse();
+        texts.dedup_by(|earlier, later| later.starts_with(earlier.as_str()));
+        texts.reverse();
         let doubled = all - texts.len();
         assert!(doubled <= KILLS, "chat {chat}: {doubled} doubled deliveries for {KILLS} kills");
         let answers: Vec<String> = wanted.iter().map(|text| format!("answer to {text}")).collect();

@@ -231,6 +231,8 @@ async fn an_instance_has_so_many_requests_under_way_and_the_next_one_waits() {
     for _ in 1..AT_ONCE {
         open.push(world.egress.turn("shop").await.unwrap());
     }
+    // So many at a time use up what a task may do at once, and then nothing is ready.
+    tokio::task::yield_now().await;
     assert!(world.egress.turn("shop").now_or_never().is_none(), "one more got through");
     assert!(world.egress.turn("another").now_or_never().is_some());
     open.pop();
