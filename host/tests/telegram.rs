@@ -53,6 +53,7 @@ fn several(gate: &Arc<Notify>) -> impl Fn(&Value) -> Vec<Step> + Send + Sync + u
         _ if after_a_tool(request) => say("It is **drawn**."),
         "draw" => vec![Step::Call("picture_draw", json!({}))],
         "long" => say(long_reply()),
+        "silently" => vec![Step::Wait(Arc::clone(&gate)), Step::Say("Now I know.".into())],
         // The end of a draft is held back as long as it may be the beginning of a secret, so more is said than is looked for.
         "slowly" => {
             vec![
@@ -84,10 +85,15 @@ async fn crabline_takes_a_whole_conversation() {
     crabline.says(ANN, ANN, "slowly", json!({})).await;
     crabline.shows(ANN, "The beg").await;
     assert!(crabline.called("editMessageText").is_empty());
-    assert_eq!(crabline.called("sendChatAction")[0].0, json!({"action": "typing", "chat_id": ANN}));
     gate.notify_one();
     crabline.shows(ANN, "The beginning of it, and the end.").await;
     assert_eq!(crabline.called("sendMessage").len(), 1, "a draft is edited");
+
+    crabline.says(ANN, ANN, "silently", json!({})).await;
+    let typing = until("the typing sign", async || crabline.called("sendChatAction").first().cloned()).await;
+    assert_eq!(typing.0, json!({"action": "typing", "chat_id": ANN}));
+    gate.notify_one();
+    crabline.shows(ANN, "Now I know.").await;
 
     crabline.says(ANN, ANN, "draw", json!({})).await;
     crabline.shows(ANN, "It is <b>drawn</b>.").await;
@@ -129,7 +135,7 @@ async fn crabline_takes_a_whole_conversation() {
     gate.notify_one();
     crabline.shows(ANN, "answer to while you were away").await;
     let words = said(&home, &format!("telegram:{ANN}")).await;
-    assert_eq!(words, ["slowly", "draw", "long", "slowly", "while you were away"]);
+    assert_eq!(words, ["slowly", "silently", "draw", "long", "slowly", "while you were away"]);
     let refused: Vec<(Value, bool)> = ["sendMessage", "editMessageText", "sendPhoto", "setMyCommands", "getMe"]
         .iter()
         .flat_map(|method| crabline.called(method))

@@ -34,6 +34,8 @@ const PENDING: Duration = Duration::from_secs(60);
 const SETTLED_BADLY: Duration = Duration::from_secs(5);
 /// A channel that is gone is looked for again.
 const GONE: Duration = Duration::from_secs(60);
+/// Who gets an answer within this needs no sign that one is being written.
+const SIGN_AFTER: Duration = Duration::from_millis(150);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// Beyond so many the bodies of what waits stay in the store.
 const BODIES: usize = 8;
@@ -108,6 +110,8 @@ impl Worker {
 #[derive(Default)]
 struct Progress {
     turn: String,
+    /// When the turn was first looked at.
+    began: Option<Instant>,
     version: u64,
     since: usize,
     draft: Option<Instant>,
@@ -519,6 +523,7 @@ impl Gateway {
             receipts.clear();
         }
         let start = Instant::now();
+        let began = *progress.began.get_or_insert(start);
         if let Some(pause) = progress.not_before.filter(|pause| *pause > start) {
             return Some(pause);
         }
@@ -549,7 +554,7 @@ impl Gateway {
             self.glimpse(key, live, content, progress, receipts).await;
         }
         if let Some(again) = likes.working {
-            let due = progress.sign.map_or(start, |last| last + again);
+            let due = progress.sign.map_or(began + SIGN_AFTER, |last| last + again);
             if due <= Instant::now() {
                 progress.sign = Some(Instant::now());
                 self.glimpse(key, live, wit::DeliveryContent::Working, progress, receipts).await;
