@@ -102,9 +102,9 @@ pub struct Limits {
     pub side_by_side: usize,
     /// Tokens of one request.
     pub context_tokens: usize,
-    /// Messages before the turn that are sent one by one; beyond that the older half is summed up, so that a turn of a
-    /// long conversation costs no more time and money than one of a short.
-    pub context_messages: usize,
+    /// Earlier turns of which the messages are sent; beyond that the older half is summed up, so that a turn of a long
+    /// conversation costs no more time and money than one of a short.
+    pub context_turns: usize,
     /// Bytes of media in one request, and of one call's result.
     pub media_bytes: usize,
 }
@@ -118,7 +118,7 @@ impl Default for Limits {
             tool_chars: 30_000,
             side_by_side: 8,
             context_tokens: 100_000,
-            context_messages: 240,
+            context_turns: 60,
             media_bytes: 6 << 20,
         }
     }

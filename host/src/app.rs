@@ -490,10 +490,10 @@ fn settings(config: &Config) -> Settings {
                 .agent
                 .max_context_tokens
                 .map_or(defaults.context_tokens, |tokens| usize::try_from(tokens).unwrap_or(usize::MAX)),
-            context_messages: config
+            context_turns: config
                 .agent
-                .max_context_messages
-                .map_or(defaults.context_messages, |messages| usize::try_from(messages).unwrap_or(usize::MAX)),
+                .max_context_turns
+                .map_or(defaults.context_turns, |turns| usize::try_from(turns).unwrap_or(usize::MAX)),
             ..defaults
         },
         approval_time: config.agent.approval_timeout,

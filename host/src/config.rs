@@ -163,8 +163,8 @@ pub struct Agent {
     pub system_prompt: Option<String>,
     /// `None`: what the model can take.
     pub max_context_tokens: Option<u64>,
-    /// Messages of earlier turns that the model gets one by one.
-    pub max_context_messages: Option<u64>,
+    /// Earlier turns of which the model gets the messages.
+    pub max_context_turns: Option<u64>,
     /// Characters of one tool's output that the model sees.
     pub tool_output_chars: usize,
     /// `None`: the model's own choice.
@@ -464,7 +464,7 @@ fn agent<'a>(reader: &mut Reader<'a>, root: &DeTable<'a>, sources: &Sources) -> 
         }
     }
     let max_context_tokens = section.optional_count("max_context_tokens", 1_000..=100_000_000);
-    let max_context_messages = section.optional_count("max_context_messages", 2..=1_000_000);
+    let max_context_turns = section.optional_count("max_context_turns", 2..=1_000_000);
     let tool_output_chars = section.count("tool_output_chars", 10_000, 200..=1_000_000);
     let efforts = [("off", Effort::Off), ("low", Effort::Low), ("medium", Effort::Medium), ("high", Effort::High)];
     let effort = section.choice("effort", &[], None, &efforts);
@@ -483,7 +483,7 @@ fn agent<'a>(reader: &mut Reader<'a>, root: &DeTable<'a>, sources: &Sources) -> 
         approval_timeout,
         system_prompt,
         max_context_tokens,
-        max_context_messages,
+        max_context_turns,
         tool_output_chars: usize::try_from(tool_output_chars).unwrap_or(usize::MAX),
         effort,
         options,

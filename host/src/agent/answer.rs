@@ -249,13 +249,12 @@ async fn prepare(
     let room = bound.saturating_sub(tokens::of_frame(&scope.turn.system, &tools)).max(bound / 4);
     let stored: usize = state.past.messages.iter().map(|(_, message)| tokens::of_message(message)).sum();
     let summary = state.past.summary.as_deref().map_or(0, tokens::of_text);
-    let most = scope.turn.limits.context_messages;
-    let own = state.past.messages.iter().filter(|(_, message)| message.turn.as_ref() == Some(&scope.turn.id)).count();
-    let earlier = state.past.messages.len().saturating_sub(own);
+    let most = scope.turn.limits.context_turns;
+    let turns = state.past.messages.iter().filter(|(_, message)| compaction::begins_turn(message)).count();
     if stored.saturating_add(summary).saturating_add(MARKS) > room {
         compact(scope, state, model, room, usize::MAX).await?;
-    } else if earlier > most {
-        compact(scope, state, model, room, (most / 2).saturating_add(own)).await?;
+    } else if turns > most.saturating_add(1) {
+        compact(scope, state, model, room, (most / 2).saturating_add(1)).await?;
     }
     let target = Target {
         instance: model.provider.instance(),
@@ -283,7 +282,7 @@ fn cache_key(session: &str) -> String {
     key
 }
 
-/// At most half of the room and `most` messages stay as they are.
+/// At most half of the room and `most` turns stay as they are.
 async fn compact(
     scope: &Scope<'_>,
     state: &mut State,

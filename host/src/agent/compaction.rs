@@ -30,8 +30,13 @@ const USER: &str = "User";
 /// A line of a mechanical summary is cut here.
 const LINE_CHARS: usize = 280;
 
+/// A person's own message, and not what came of the model's calls.
+pub(super) fn begins_turn(message: &Message) -> bool {
+    message.role == Role::User && !message.parts.iter().any(|part| matches!(part.body, Body::Outcome(_)))
+}
+
 /// Where to cut: how many of the oldest messages go, so that what stays takes at most `keep` tokens and is at most `most`
-/// messages. No call is parted from its outcome. None: there is nothing that may go.
+/// turns, the one that runs included. No call is parted from its outcome. None: there is nothing that may go.
 pub(super) fn cut(past: &Past, keep: usize, most: usize) -> Option<usize> {
     let mut open: HashSet<&str> = HashSet::new();
     let mut places: Vec<usize> = Vec::new();
@@ -57,12 +62,17 @@ pub(super) fn cut(past: &Past, keep: usize, most: usize) -> Option<usize> {
     }
     let mut stays = 0_usize;
     let mut first = past.messages.len();
-    for (at, (_, message)) in past.messages.iter().enumerate().rev().take(most) {
+    let mut turns = 0_usize;
+    for (at, (_, message)) in past.messages.iter().enumerate().rev() {
         stays = stays.saturating_add(tokens::of_message(message));
         if stays > keep {
             break;
         }
         first = at;
+        turns = turns.saturating_add(usize::from(begins_turn(message)));
+        if turns >= most {
+            break;
+        }
     }
     places.iter().find(|at| **at >= first).or(places.last()).copied()
 }

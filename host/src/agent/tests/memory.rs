@@ -94,7 +94,7 @@ async fn a_long_conversation_of_short_messages_is_summed_up_by_their_number() {
         completion("I see.".into())
     }));
     let mut world = World::new(&[&fake], Tools::default(), allowing());
-    world.limits.context_messages = 20;
+    world.limits.context_turns = 10;
     world.memory = Arc::default();
     let mut sums = 0;
     for n in 1..=100 {
@@ -105,7 +105,7 @@ async fn a_long_conversation_of_short_messages_is_summed_up_by_their_number() {
             if request.system == compaction::PROMPT {
                 sums += 1;
             } else {
-                // The bound, the summary may ride with a message, and the person's own message.
+                // Two messages a turn, the person's own, and one that may hold the summary.
                 assert!(request.messages.len() <= 22, "{} messages", request.messages.len());
                 assert!(shown(&request).contains(&format!("town number {n}.")));
             }
