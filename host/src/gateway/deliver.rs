@@ -194,7 +194,8 @@ impl Gateway {
                 } else {
                     self.show(&delivery, &mut receipts).await
                 };
-                if let Verdict::Part(..) = verdict {
+                let well = matches!(verdict, Verdict::Part(..));
+                if well {
                     // It goes well: what fails later is tried again as soon as if nothing had failed before.
                     (attempts, parts) = (0, parts.saturating_add(1));
                     if parts > PARTS {
@@ -204,7 +205,7 @@ impl Gateway {
                 match self.settle(&worker, &delivery, verdict, attempts).await {
                     Some(pause) => {
                         attempts = attempts.saturating_add(1);
-                        worker.0.trying.store(true, Ordering::Release);
+                        worker.0.trying.store(!well, Ordering::Release);
                         tokio::select! {
                             () = self.stop.cancelled() => return,
                             () = tokio::time::sleep(pause) => (),
@@ -214,6 +215,8 @@ impl Gateway {
                     None => {
                         (attempts, parts) = (0, 0);
                         worker.0.trying.store(false, Ordering::Release);
+                        // It was meant for this one: what comes next has not failed yet.
+                        worker.0.skip.store(false, Ordering::Release);
                         // A word about it that nobody waited for.
                         lock(&self.settled).remove(&id);
                         last = Some(id);
