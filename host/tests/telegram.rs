@@ -11,13 +11,8 @@
 
 #[path = "telegram/bot_api.rs"]
 mod bot_api;
-#[path = "telegram/crabline.rs"]
-mod crabline;
 mod daemon;
-#[path = "telegram/model.rs"]
-mod model;
-#[path = "telegram/service.rs"]
-mod service;
+mod messenger;
 #[path = "staged/skip.rs"]
 mod skip;
 #[path = "telegram/world.rs"]
@@ -26,45 +21,15 @@ mod world;
 use std::sync::Arc;
 
 use bot_api::BotApi;
-use crabline::Crabline;
 use daemon::until;
-use model::{Model, Step, after_a_tool, last, say};
+use messenger::home::{reconfigure, said, with_pictures};
+use messenger::kills;
+use messenger::model::{Model, echo, last, runs, several};
+use messenger::service::post;
 use serde_json::{Value, json};
-use service::post;
 use skip::skip;
 use tokio::sync::Notify;
-use world::{ANN, BEN, GROUP, STRANGER, home, said, status, with_pictures};
-
-/// Answers "answer to …", in one piece.
-fn echo(request: &Value) -> Vec<Step> {
-    say(format!("answer to {}", last(request)))
-}
-
-/// Longer than a message, with a code block about where it would be cut.
-fn long_reply() -> String {
-    let code: String = (0..60).map(|line| format!("let line_{line} = {line} < 3 && true;\n")).collect();
-    format!("{}\n\n```rust\n{code}```\n\nThe **end**.", "A sentence of *some* length. ".repeat(130))
-}
-
-/// A long message of the model for "long", a picture for "draw", text that grows for "slowly", else an echo.
-fn several(gate: &Arc<Notify>) -> impl Fn(&Value) -> Vec<Step> + Send + Sync + use<> {
-    let gate = Arc::clone(gate);
-    move |request| match last(request).as_str() {
-        _ if after_a_tool(request) => say("It is **drawn**."),
-        "draw" => vec![Step::Call("picture_draw", json!({}))],
-        "long" => say(long_reply()),
-        "silently" => vec![Step::Wait(Arc::clone(&gate)), Step::Say("Now I know.".into())],
-        // The end of a draft is held back as long as it may be the beginning of a secret, so more is said than is looked for.
-        "slowly" => {
-            vec![
-                Step::Say("The beginning of it, ".into()),
-                Step::Wait(Arc::clone(&gate)),
-                Step::Say("and the end.".into()),
-            ]
-        }
-        _ => echo(request),
-    }
-}
+use world::{ANN, BEN, Crabline, GROUP, STRANGER, home, status};
 
 #[tokio::test]
 async fn crabline_takes_a_whole_conversation() {
@@ -76,7 +41,7 @@ async fn crabline_takes_a_whole_conversation() {
     };
     let gate = Arc::new(Notify::new());
     let model = Model::start(several(&gate)).await;
-    let home = home(&model, &crabline.address, "", "");
+    let home = home(&model, &crabline.address(), "", "");
     if !with_pictures(&home) {
         return skip(NAME, "the guests of the tests are not built");
     }
@@ -84,13 +49,13 @@ async fn crabline_takes_a_whole_conversation() {
 
     crabline.says(ANN, ANN, "slowly", json!({})).await;
     crabline.shows(ANN, "The beg").await;
-    assert!(crabline.called("editMessageText").is_empty());
+    assert!(crabline.called("/editMessageText").is_empty());
     gate.notify_one();
     crabline.shows(ANN, "The beginning of it, and the end.").await;
-    assert_eq!(crabline.called("sendMessage").len(), 1, "a draft is edited");
+    assert_eq!(crabline.called("/sendMessage").len(), 1, "a draft is edited");
 
     crabline.says(ANN, ANN, "silently", json!({})).await;
-    let typing = until("the typing sign", async || crabline.called("sendChatAction").first().cloned()).await;
+    let typing = until("the typing sign", async || crabline.called("/sendChatAction").first().cloned()).await;
     assert_eq!(typing.0, json!({"action": "typing", "chat_id": ANN}));
     gate.notify_one();
     crabline.shows(ANN, "Now I know.").await;
@@ -98,7 +63,7 @@ async fn crabline_takes_a_whole_conversation() {
     crabline.says(ANN, ANN, "draw", json!({})).await;
     crabline.shows(ANN, "It is <b>drawn</b>.").await;
     let photos = until("the picture", async || {
-        let photos = crabline.called("sendPhoto");
+        let photos = crabline.called("/sendPhoto");
         (!photos.is_empty()).then_some(photos)
     })
     .await;
@@ -138,23 +103,12 @@ async fn crabline_takes_a_whole_conversation() {
     assert_eq!(words, ["slowly", "silently", "draw", "long", "slowly", "while you were away"]);
     let refused: Vec<(Value, bool)> = ["sendMessage", "editMessageText", "sendPhoto", "setMyCommands", "getMe"]
         .iter()
-        .flat_map(|method| crabline.called(method))
+        .flat_map(|method| crabline.called(&format!("/{method}")))
         .filter(|(_, accepted)| !accepted)
         .collect();
     assert_eq!(refused, []);
-    assert_eq!(crabline.called("setMyCommands").len(), 1, "told once, also over a restart");
+    assert_eq!(crabline.called("/setMyCommands").len(), 1, "told once, also over a restart");
     drop(daemon);
-}
-
-/// Runs a command for "run it", else echoes.
-fn runs(request: &Value) -> Vec<Step> {
-    match last(request) {
-        _ if after_a_tool(request) => say("It ran."),
-        text if text.contains("run it") => {
-            vec![Step::Call("system_run", json!({"command": "touch made-by-the-tool"}))]
-        }
-        _ => echo(request),
-    }
 }
 
 fn mentioned(text: &str) -> (String, Value) {
@@ -345,9 +299,7 @@ async fn a_stranger_is_told_a_code_and_starts_nothing_until_the_operator_pairs_t
     let api = BotApi::start().await;
     let model = Model::start(echo).await;
     let home = home(&model, api.address(), "", "");
-    let config = home.path().join("config.toml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text.replace("contacts = \"allow\"\nallow = [\"7\", \"8\"]\n", "")).unwrap();
+    reconfigure(&home, "contacts = \"allow\"\nallow = [\"7\", \"8\"]\n", "");
     let _daemon = home.start().await;
 
     api.says(STRANGER, STRANGER, "open the door", json!({}));
@@ -382,46 +334,30 @@ async fn a_stranger_is_told_a_code_and_starts_nothing_until_the_operator_pairs_t
     assert_eq!(exit, Some(4));
 }
 
+/// The persons of [`kills`] as the Bot API has them.
+impl kills::Messenger for BotApi {
+    /// There are no keys by which a message that is sent again would be known.
+    const KNOWS_AGAIN: bool = false;
+
+    fn conversation(&self, chat: usize) -> String {
+        format!("telegram:{}", 1_000 + chat)
+    }
+
+    fn says(&self, chat: usize, text: &str) {
+        let id = i64::try_from(1_000 + chat).unwrap();
+        self.says(id, id, text, json!({}));
+    }
+
+    fn texts(&self, chat: usize) -> Vec<String> {
+        self.texts(i64::try_from(1_000 + chat).unwrap())
+    }
+}
+
 #[tokio::test]
-async fn killed_again_and_again_it_loses_no_message_and_answers_each_once() {
-    const CHATS: [i64; 4] = [11, 12, 13, 14];
-    const KILLS: usize = 4;
+async fn killed_ten_times_it_loses_no_message_of_twenty_chats_and_answers_each_once() {
     let api = BotApi::start().await;
     let model = Model::start(echo).await;
     let home = home(&model, api.address(), "", "");
-    let config = home.path().join("config.toml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text.replace("contacts = \"allow\"\nallow = [\"7\", \"8\"]\n", "contacts = \"open\"\n"))
-        .unwrap();
-    let points = ["store.after-commit:3", "deliver.after-send:3", "store.before-commit:4", "deliver.before-send:2"];
-    for (round, point) in points.iter().enumerate().take(KILLS) {
-        for chat in CHATS {
-            api.says(chat, chat, &format!("number {round}"), json!({}));
-        }
-        let mut daemon = home.launch(&[("OPENPISTA_FAILPOINT", point)]);
-        // It kills itself at the point, some messages further on.
-        daemon.ended().await;
-    }
-    for chat in CHATS {
-        api.says(chat, chat, "the last", json!({}));
-    }
-    let _daemon = home.start().await;
-    for chat in CHATS {
-        api.shows(chat, "answer to the last").await;
-    }
-    for chat in CHATS {
-        let wanted: Vec<String> =
-            (0..KILLS).map(|round| format!("number {round}")).chain(["the last".into()]).collect();
-        assert_eq!(said(&home, &format!("telegram:{chat}")).await, wanted, "one turn each, in order");
-        let mut texts = api.texts(chat);
-        let all = texts.len();
-        // A draft that was sent and not noted stays behind as the beginning of the reply.
-        texts.reverse();
-        texts.dedup_by(|earlier, later| later.starts_with(earlier.as_str()));
-        texts.reverse();
-        let doubled = all - texts.len();
-        assert!(doubled <= KILLS, "chat {chat}: {doubled} doubled deliveries for {KILLS} kills");
-        let answers: Vec<String> = wanted.iter().map(|text| format!("answer to {text}")).collect();
-        assert_eq!(texts, answers, "chat {chat}");
-    }
+    reconfigure(&home, "contacts = \"allow\"\nallow = [\"7\", \"8\"]\n", "contacts = \"open\"\n");
+    kills::trial(&api, &home, &model).await;
 }

@@ -6,7 +6,7 @@
 use openpista_plugin::multipart::Form;
 use serde_json::Value;
 
-use crate::contract::openpista::http::exchange::Request;
+use crate::contract::openpista::http::exchange::{Request, Response};
 use crate::contract::openpista::types::types::Error;
 use crate::host::{Fault, Host};
 use crate::settings::Settings;
@@ -109,8 +109,8 @@ impl Api<'_> {
     }
 
     fn send(&self, request: &Request) -> Result<Value, Fault> {
-        let (status, body) = self.host.http(request, ANSWER_MOST)?;
-        read(status, &body)
+        let answer = self.host.http(request, ANSWER_MOST)?;
+        read(answer.status, &answer.body)
     }
 
     /// The bytes of a file by the path that `getFile` gave.
@@ -118,7 +118,7 @@ impl Api<'_> {
         let token = self.host.stand_in("bot-token")?;
         let url = format!("{}/file/bot{token}/{path}", self.settings.api);
         let request = Request { method: "GET".into(), url, headers: Vec::new(), body: Vec::new() };
-        let (status, body) = self.host.http(&request, most)?;
+        let Response { status, body, .. } = self.host.http(&request, most)?;
         if status == 200 { Ok(body) } else { Err(read(status, &body).err().unwrap_or(Fault::Missing)) }
     }
 }

@@ -53,7 +53,7 @@ pub fn open(host: &dyn Host, settings: &Settings) -> Result<Setup, ChannelError>
         host.stand_in("webhook-secret").map_err(|_| {
             ChannelError::AuthRequired("the webhook needs the secret webhook-secret: any long random text".into())
         })?;
-        host.alarm(REGISTER, 100)?;
+        host.alarm(REGISTER, 100, None)?;
         Transport { id: HOOK.into(), kind: TransportKind::Http("/".into()) }
     } else {
         Transport { id: UPDATES.into(), kind: TransportKind::Poll(0) }
@@ -124,7 +124,7 @@ pub fn alarm(api: Api<'_>) -> Result<(), ChannelError> {
         Ok(_) => Ok(api.host.tell(&Notice::Clear)?),
         Err(why) => {
             api.host.tell(&Notice::Text(format!("the webhook is not set: {}", words(&why))))?;
-            Ok(api.host.alarm(REGISTER, AGAIN)?)
+            Ok(api.host.alarm(REGISTER, AGAIN, None)?)
         }
     }
 }

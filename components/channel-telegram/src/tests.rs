@@ -11,7 +11,7 @@ use crate::contract::openpista::http::exchange::{Request, Response};
 use crate::contract::openpista::types::types::{Media, Usage};
 use crate::settings::{Groups, Settings};
 use crate::show::Chat;
-use crate::stage::{NOW, Stage};
+use crate::stage::{NOW, Stage, Web};
 use crate::{ask, files, incoming, register};
 
 const PRIVATE: &str = "telegram:7";
@@ -51,7 +51,7 @@ fn texts(stage: &Stage) -> Vec<String> {
 }
 
 fn with(settings: Value) -> Stage {
-    Stage { settings: Settings::parse(&settings.to_string()), ..Stage::default() }
+    Stage { web: Web { settings: Settings::parse(&settings.to_string()), ..Web::default() }, ..Stage::default() }
 }
 
 fn delivery(conversation: &str, receipt: Option<&str>, content: DeliveryContent) -> Delivery {
@@ -351,7 +351,7 @@ fn a_webhook_is_told_to_the_api_and_believed_only_with_its_secret() {
     let stage = with(json!({"mode": "webhook"}));
     let setup = register::open(&stage, &stage.settings).unwrap();
     assert_eq!(setup.transports[0].kind, TransportKind::Http("/".into()));
-    assert_eq!(*stage.alarms.borrow(), [("register".to_string(), 100)]);
+    assert_eq!(*stage.alarms.borrow(), [("register".to_string(), 100, None)]);
     let rings = || incoming::receive(stage.api(), &Event::Alarm(Alarm { name: "register".into(), source: None }));
     rings().unwrap();
     let told = stage.told.borrow().last().cloned();

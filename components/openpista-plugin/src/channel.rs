@@ -1,5 +1,5 @@
 //! What every channel needs around the contract, as macros: bindings are generated in each component, so their types can't
-//! be named here. Both are used once, in a module beside `crate::contract`.
+//! be named here. Each is used once, in a module beside `crate::contract`; `channel_stage!` in one for tests.
 
 /// The host behind a trait, so that a channel's logic runs natively in its tests: `Host`, and on `wasm32` its
 /// implementation `Real`. For channels that ask a web API: their world imports `http` and `secrets`.
@@ -7,8 +7,9 @@
 #[macro_export]
 macro_rules! channel_host {
     () => {
+        use crate::contract::openpista::connection::connection::{ConnectionId, Target};
         use crate::contract::openpista::gateway::gateway::{Decision, Inbound, Notice, Sender};
-        use crate::contract::openpista::http::exchange::Request;
+        use crate::contract::openpista::http::exchange::{Request, Response};
         use crate::contract::openpista::types::types::{Error, Timestamp};
 
         /// Each function is the one of the same name in the contract, unless it says otherwise.
@@ -23,16 +24,28 @@ macro_rules! channel_host {
             fn stand_in(&self, secret: &str) -> Result<String, Error>;
             /// `secrets.matches`
             fn matches(&self, secret: &str, candidate: &str) -> Result<bool, Error>;
-            /// `http.send`, with the status and the whole body; `too-large` past `most` bytes.
-            fn http(&self, request: &Request, most: usize) -> Result<(u16, Vec<u8>), Error>;
+            /// `secrets.verify`, with SHA-256.
+            fn verify(&self, secret: &str, message: &[u8], mac: &[u8]) -> Result<bool, Error>;
+            /// `http.send`, with the whole body; `too-large` past `most` bytes.
+            fn http(&self, request: &Request, most: usize) -> Result<Response, Error>;
             /// `gateway.submit`
             fn submit(&self, message: &Inbound) -> Result<(), Error>;
             /// `gateway.decide`
             fn decide(&self, approval: &str, by: &Sender, decision: Decision) -> Result<(), Error>;
             /// `gateway.tell-operator`
             fn tell(&self, notice: &Notice) -> Result<(), Error>;
-            /// `connection.alarm` without a connection.
-            fn alarm(&self, name: &str, after_ms: u64) -> Result<(), Error>;
+            /// `gateway.settle`
+            fn settle(&self, delivery: &str, outcome: Result<Option<&str>, &str>) -> Result<(), Error>;
+            /// `connection.send` of a text.
+            fn send(&self, to: &Target, text: String) -> Result<(), Error>;
+            /// `connection.close`
+            fn close(&self, id: ConnectionId, code: u16, reason: &str) -> Result<(), Error>;
+            /// `connection.tag`
+            fn tag(&self, id: ConnectionId, tags: &[&str]) -> Result<(), Error>;
+            /// `connection.tagged`
+            fn tagged(&self, tag: &str) -> Result<Vec<ConnectionId>, Error>;
+            /// `connection.alarm`
+            fn alarm(&self, name: &str, after_ms: u64, on: Option<ConnectionId>) -> Result<(), Error>;
             /// `connection.public-url`
             fn public_url(&self, transport: &str) -> Option<String>;
             /// The clock.
@@ -63,7 +76,11 @@ macro_rules! channel_host {
             fn matches(&self, secret: &str, candidate: &str) -> Result<bool, Error> {
                 crate::contract::openpista::secrets::secrets::matches(secret, candidate)
             }
-            fn http(&self, request: &Request, most: usize) -> Result<(u16, Vec<u8>), Error> {
+            fn verify(&self, secret: &str, message: &[u8], mac: &[u8]) -> Result<bool, Error> {
+                let hash = crate::contract::openpista::secrets::secrets::Hash::Sha256;
+                crate::contract::openpista::secrets::secrets::verify(secret, hash, message, mac)
+            }
+            fn http(&self, request: &Request, most: usize) -> Result<Response, Error> {
                 let incoming = crate::contract::openpista::http::client::send(request, None)?;
                 let mut body = Vec::new();
                 while let Some(piece) = incoming.read()? {
@@ -72,7 +89,7 @@ macro_rules! channel_host {
                     }
                     body.extend_from_slice(&piece);
                 }
-                Ok((incoming.status(), body))
+                Ok(Response { status: incoming.status(), headers: incoming.headers(), body })
             }
             fn submit(&self, message: &Inbound) -> Result<(), Error> {
                 crate::contract::openpista::gateway::gateway::submit(message)
@@ -83,8 +100,25 @@ macro_rules! channel_host {
             fn tell(&self, notice: &Notice) -> Result<(), Error> {
                 crate::contract::openpista::gateway::gateway::tell_operator(notice)
             }
-            fn alarm(&self, name: &str, after_ms: u64) -> Result<(), Error> {
-                crate::contract::openpista::connection::connection::alarm(name, after_ms, None)
+            fn settle(&self, delivery: &str, outcome: Result<Option<&str>, &str>) -> Result<(), Error> {
+                crate::contract::openpista::gateway::gateway::settle(delivery, outcome)
+            }
+            fn send(&self, to: &Target, text: String) -> Result<(), Error> {
+                let frame = crate::contract::openpista::connection::connection::Frame::Text(text);
+                crate::contract::openpista::connection::connection::send(to, &frame)
+            }
+            fn close(&self, id: ConnectionId, code: u16, reason: &str) -> Result<(), Error> {
+                crate::contract::openpista::connection::connection::close(id, code, reason)
+            }
+            fn tag(&self, id: ConnectionId, tags: &[&str]) -> Result<(), Error> {
+                let tags: Vec<String> = tags.iter().map(|tag| (*tag).to_string()).collect();
+                crate::contract::openpista::connection::connection::tag(id, &tags)
+            }
+            fn tagged(&self, tag: &str) -> Result<Vec<ConnectionId>, Error> {
+                crate::contract::openpista::connection::connection::tagged(tag)
+            }
+            fn alarm(&self, name: &str, after_ms: u64, on: Option<ConnectionId>) -> Result<(), Error> {
+                crate::contract::openpista::connection::connection::alarm(name, after_ms, on)
             }
             fn public_url(&self, transport: &str) -> Option<String> {
                 crate::contract::openpista::connection::connection::public_url(transport)
@@ -95,6 +129,152 @@ macro_rules! channel_host {
             }
             fn warn(&self, words: &str) {
                 crate::contract::openpista::log::log::log(crate::contract::openpista::log::log::Level::Warn, words);
+            }
+        }
+    };
+}
+
+/// `channel_stage!(Web)`: a host for a channel's tests, `Stage`, that keeps what the channel does. `Web` answers for the
+/// messenger's API: a type with `Default` and `fn answer(&self, request: &Request) -> Response`; the stage leads to it.
+/// One approval is known, `open`, and the person `7` was asked. The secret is `right`, the MAC of anything `mac`.
+#[expect(clippy::crate_in_macro_def, reason = "the bindings are those of the crate that uses it")]
+#[macro_export]
+macro_rules! channel_stage {
+    ($web:ty) => {
+        use crate::contract::openpista::connection::connection::{ConnectionId, Target};
+        use crate::contract::openpista::gateway::gateway::{Decision, Inbound, Notice, Sender};
+        use crate::contract::openpista::http::exchange::{Request, Response};
+        use crate::contract::openpista::types::types::{Error, Timestamp};
+        use crate::host::Host;
+
+        /// The time at the beginning.
+        pub const NOW: u64 = 1_700_000_000_000;
+
+        /// The host, as a test plays it.
+        pub struct Stage {
+            pub web: $web,
+            pub state: std::cell::RefCell<std::collections::BTreeMap<String, String>>,
+            /// All requests.
+            pub asked: std::cell::RefCell<Vec<Request>>,
+            pub submitted: std::cell::RefCell<Vec<Inbound>>,
+            pub decided: std::cell::RefCell<Vec<(String, String, Decision)>>,
+            pub told: std::cell::RefCell<Vec<Notice>>,
+            pub settled: std::cell::RefCell<Vec<(String, Result<Option<String>, String>)>>,
+            pub sent: std::cell::RefCell<Vec<(Target, String)>>,
+            pub closed: std::cell::RefCell<Vec<(ConnectionId, u16)>>,
+            pub tags: std::cell::RefCell<std::collections::BTreeMap<ConnectionId, Vec<String>>>,
+            pub alarms: std::cell::RefCell<Vec<(String, u64, Option<ConnectionId>)>>,
+            pub public_url: std::cell::RefCell<Option<String>>,
+            pub now: std::cell::Cell<u64>,
+            pub warned: std::cell::RefCell<Vec<String>>,
+        }
+
+        impl Default for Stage {
+            fn default() -> Self {
+                Self {
+                    web: <$web>::default(),
+                    state: std::cell::RefCell::default(),
+                    asked: std::cell::RefCell::default(),
+                    submitted: std::cell::RefCell::default(),
+                    decided: std::cell::RefCell::default(),
+                    told: std::cell::RefCell::default(),
+                    settled: std::cell::RefCell::default(),
+                    sent: std::cell::RefCell::default(),
+                    closed: std::cell::RefCell::default(),
+                    tags: std::cell::RefCell::default(),
+                    alarms: std::cell::RefCell::default(),
+                    public_url: std::cell::RefCell::default(),
+                    now: std::cell::Cell::new(NOW),
+                    warned: std::cell::RefCell::default(),
+                }
+            }
+        }
+
+        impl std::ops::Deref for Stage {
+            type Target = $web;
+            fn deref(&self) -> &$web {
+                &self.web
+            }
+        }
+
+        impl Host for Stage {
+            fn get(&self, key: &str) -> Result<Option<String>, Error> {
+                Ok(self.state.borrow().get(key).cloned())
+            }
+            fn set(&self, key: &str, value: &str) -> Result<(), Error> {
+                self.state.borrow_mut().insert(key.into(), value.into());
+                Ok(())
+            }
+            fn remove(&self, key: &str) -> Result<(), Error> {
+                self.state.borrow_mut().remove(key);
+                Ok(())
+            }
+            fn stand_in(&self, secret: &str) -> Result<String, Error> {
+                Ok(format!("<{secret}>"))
+            }
+            fn matches(&self, _secret: &str, candidate: &str) -> Result<bool, Error> {
+                Ok(candidate == "right")
+            }
+            fn verify(&self, _secret: &str, _message: &[u8], mac: &[u8]) -> Result<bool, Error> {
+                Ok(mac == b"mac")
+            }
+            fn http(&self, request: &Request, most: usize) -> Result<Response, Error> {
+                self.asked.borrow_mut().push(request.clone());
+                let answer = self.web.answer(request);
+                if answer.body.len() > most { Err(Error::TooLarge("too large".into())) } else { Ok(answer) }
+            }
+            fn submit(&self, message: &Inbound) -> Result<(), Error> {
+                if message.text.len() > 256 * 1024 {
+                    return Err(Error::TooLarge("a message has at most 256 KiB".into()));
+                }
+                self.submitted.borrow_mut().push(message.clone());
+                Ok(())
+            }
+            fn decide(&self, approval: &str, by: &Sender, decision: Decision) -> Result<(), Error> {
+                match (approval, by.id.as_str()) {
+                    ("open", "7") => self.decided.borrow_mut().push((approval.into(), by.id.clone(), decision)),
+                    ("open", _) => return Err(Error::AccessDenied("somebody else was asked".into())),
+                    _ => return Err(Error::NotFound("no such approval".into())),
+                }
+                Ok(())
+            }
+            fn tell(&self, notice: &Notice) -> Result<(), Error> {
+                self.told.borrow_mut().push(notice.clone());
+                Ok(())
+            }
+            fn settle(&self, delivery: &str, outcome: Result<Option<&str>, &str>) -> Result<(), Error> {
+                let outcome = outcome.map(|receipt| receipt.map(str::to_string)).map_err(str::to_string);
+                self.settled.borrow_mut().push((delivery.into(), outcome));
+                Ok(())
+            }
+            fn send(&self, to: &Target, text: String) -> Result<(), Error> {
+                self.sent.borrow_mut().push((to.clone(), text));
+                Ok(())
+            }
+            fn close(&self, id: ConnectionId, code: u16, _reason: &str) -> Result<(), Error> {
+                self.closed.borrow_mut().push((id, code));
+                Ok(())
+            }
+            fn tag(&self, id: ConnectionId, tags: &[&str]) -> Result<(), Error> {
+                self.tags.borrow_mut().insert(id, tags.iter().map(|tag| (*tag).to_string()).collect());
+                Ok(())
+            }
+            fn tagged(&self, tag: &str) -> Result<Vec<ConnectionId>, Error> {
+                let tags = self.tags.borrow();
+                Ok(tags.iter().filter(|(_, all)| all.iter().any(|one| one == tag)).map(|(id, _)| *id).collect())
+            }
+            fn alarm(&self, name: &str, after_ms: u64, on: Option<ConnectionId>) -> Result<(), Error> {
+                self.alarms.borrow_mut().push((name.into(), after_ms, on));
+                Ok(())
+            }
+            fn public_url(&self, _transport: &str) -> Option<String> {
+                self.public_url.borrow().clone()
+            }
+            fn now(&self) -> Timestamp {
+                self.now.get()
+            }
+            fn warn(&self, words: &str) {
+                self.warned.borrow_mut().push(words.into());
             }
         }
     };

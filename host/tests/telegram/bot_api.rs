@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::daemon::until;
-use super::service::{Asked, Service, answer};
+use super::messenger::service::{Asked, Service, answer};
 
 /// What @BotFather would have given.
 pub const TOKEN: &str = "424242:AAE-telegram_test_token";

@@ -11,7 +11,11 @@ use tokio::task::JoinSet;
 /// A request.
 #[derive(Clone, Debug)]
 pub struct Asked {
+    pub method: String,
+    /// With the query.
     pub path: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
@@ -19,6 +23,11 @@ impl Asked {
     /// The body as JSON; null if it is none.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// A header; empty if there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(header, _)| header == name).map_or("", |(_, value)| value)
     }
 }
 
@@ -59,26 +68,30 @@ async fn read(stream: &mut TcpStream) -> Option<Asked> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).await.ok()?;
-    let path = line.split(' ').nth(1)?.to_string();
-    let mut length = 0;
+    let mut words = line.split(' ').map(str::to_string);
+    let (method, path) = (words.next()?, words.next()?);
+    let mut headers = Vec::new();
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).await.ok()?;
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        if name.eq_ignore_ascii_case("content-length") {
-            length = value.trim().parse().ok()?;
-        }
+        headers.push((name.to_ascii_lowercase(), value.trim().to_string()));
     }
-    let mut body = vec![0; length];
+    let asked = Asked { method, path, headers, body: Vec::new() };
+    let mut body = vec![0; asked.header("content-length").parse().unwrap_or(0)];
     reader.read_exact(&mut body).await.ok()?;
-    Some(Asked { path, body })
+    Some(Asked { body, ..asked })
 }
 
 /// A whole answer, after which the connection is over.
-pub async fn answer(mut stream: TcpStream, status: u16, kind: &str, body: &[u8]) -> std::io::Result<()> {
+pub async fn answer(stream: TcpStream, status: u16, kind: &str, body: &[u8]) -> std::io::Result<()> {
+    answer_with(stream, status, &format!("content-type: {kind}\r\n"), body).await
+}
+
+/// As `answer`, with these headers, each with its line end.
+pub async fn answer_with(mut stream: TcpStream, status: u16, headers: &str, body: &[u8]) -> std::io::Result<()> {
     let length = body.len();
-    let head =
-        format!("HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    let head = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(body).await?;
     stream.shutdown().await
@@ -86,14 +99,19 @@ pub async fn answer(mut stream: TcpStream, status: u16, kind: &str, body: &[u8])
 
 /// Asks a service; the status.
 pub async fn post(address: &str, path: &str, headers: &str, body: &str) -> u16 {
-    let mut stream = TcpStream::connect(address.strip_prefix("http://").unwrap()).await.unwrap();
+    try_post(address, path, headers, body).await.unwrap_or_else(|| panic!("{address}{path} does not answer"))
+}
+
+/// Asks a service that may not be there; the status.
+pub async fn try_post(address: &str, path: &str, headers: &str, body: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(address.strip_prefix("http://")?).await.ok()?;
     let length = body.len();
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\n{headers}connection: close\r\ncontent-length: {length}\r\n\r\n"
     );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(body.as_bytes()).await.unwrap();
+    stream.write_all(head.as_bytes()).await.ok()?;
+    stream.write_all(body.as_bytes()).await.ok()?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no answer: {answer}"))
+    stream.read_to_string(&mut answer).await.ok()?;
+    answer.split(' ').nth(1)?.parse().ok()
 }

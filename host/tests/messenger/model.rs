@@ -97,3 +97,45 @@ pub fn after_a_tool(request: &Value) -> bool {
 pub fn say(text: impl Into<String>) -> Vec<Step> {
     vec![Step::Say(text.into())]
 }
+
+/// Answers "answer to …", in one piece.
+pub fn echo(request: &Value) -> Vec<Step> {
+    say(format!("answer to {}", last(request)))
+}
+
+/// Longer than a message, with a code block about where it would be cut.
+pub fn long_reply() -> String {
+    let code: String = (0..60).map(|line| format!("let line_{line} = {line} < 3 && true;\n")).collect();
+    format!("{}\n\n```rust\n{code}```\n\nThe **end**.", "A sentence of *some* length. ".repeat(130))
+}
+
+/// A long message of the model for "long", a picture for "draw", text that grows for "slowly", else an echo.
+pub fn several(gate: &Arc<Notify>) -> impl Fn(&Value) -> Vec<Step> + Send + Sync + use<> {
+    let gate = Arc::clone(gate);
+    move |request| match last(request).as_str() {
+        _ if after_a_tool(request) => say("It is **drawn**."),
+        "draw" => vec![Step::Call("picture_draw", json!({}))],
+        "long" => say(long_reply()),
+        "silently" => vec![Step::Wait(Arc::clone(&gate)), Step::Say("Now I know.".into())],
+        // The end of a draft is held back as long as it may be the beginning of a secret, so more is said than is looked for.
+        "slowly" => {
+            vec![
+                Step::Say("The beginning of it, ".into()),
+                Step::Wait(Arc::clone(&gate)),
+                Step::Say("and the end.".into()),
+            ]
+        }
+        _ => echo(request),
+    }
+}
+
+/// Runs a command for "run it", else echoes.
+pub fn runs(request: &Value) -> Vec<Step> {
+    match last(request) {
+        _ if after_a_tool(request) => say("It ran."),
+        text if text.contains("run it") => {
+            vec![Step::Call("system_run", json!({"command": "touch made-by-the-tool"}))]
+        }
+        _ => echo(request),
+    }
+}
