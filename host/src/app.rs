@@ -28,7 +28,7 @@ use crate::capability::secrets::{Known, SecretValue};
 use crate::capability::shell::Shell;
 use crate::cli::DaemonOptions;
 use crate::config::{self, Config};
-use crate::gateway::{ChannelOptions, Contacts, Gateway, Parts};
+use crate::gateway::{ChannelOptions, Contacts, Gateway, Operator, Parts};
 use crate::message::{new_id, now};
 use crate::models::{Choice, Models};
 use crate::output::Paint;
@@ -138,6 +138,7 @@ impl App {
             catalogue: Arc::clone(&models) as _,
             options: channel_options(&config),
             known: Arc::clone(&known),
+            operator: Operator { notify: config.operator.notify.clone(), after: config.operator.after },
             folder: home.join("channels"),
             quit: quit.clone(),
         });

@@ -93,6 +93,8 @@ pub struct Config {
     pub agent: Agent,
     /// `[server]`.
     pub server: Server,
+    /// `[operator]`.
+    pub operator: Operator,
     /// `[policy]`.
     pub policy: Policy,
     /// `[limits]`.
@@ -188,6 +190,15 @@ pub struct Server {
     pub cors_origins: Vec<String>,
     /// The address that the world sees, without a slash at the end.
     pub public_url: Option<url::Url>,
+}
+
+/// `[operator]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// Conversations in which is said that a channel does not work.
+    pub notify: Vec<String>,
+    /// How long it may be down before.
+    pub after: Duration,
 }
 
 /// What the policy says of a tool.
@@ -347,13 +358,25 @@ impl Config {
         if let Some(token) = &server.token {
             web_channel(&mut channels).secrets.insert(WEB_TOKEN.to_owned(), token.clone());
         }
+        let operator = operator(reader, root);
         let policy = policy(reader, root);
         let limits = limits(reader, root);
         let store = store(reader, root, home);
         let log = log(reader, root);
         let plugins = plugins(reader, root, home);
-        let sections =
-            ["agent", "server", "policy", "limits", "store", "log", "plugins", "providers", "channels", "tools"];
+        let sections = [
+            "agent",
+            "server",
+            "operator",
+            "policy",
+            "limits",
+            "store",
+            "log",
+            "plugins",
+            "providers",
+            "channels",
+            "tools",
+        ];
         reader.refuse_unknown(root, "", &sections.iter().map(|s| (*s).to_owned()).collect());
         Self {
             home: home.clone(),
@@ -362,6 +385,7 @@ impl Config {
             environment: sources.environment.clone(),
             agent,
             server,
+            operator,
             policy,
             limits,
             store,
@@ -554,6 +578,15 @@ fn web_address(value: &Value) -> Result<url::Url, String> {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
         _ => Err(format!("\"{text}\" is not an address like \"https://example.com\"")),
     }
+}
+
+fn operator<'a>(reader: &mut Reader<'a>, root: &DeTable<'a>) -> Operator {
+    let table = table(reader, root, "operator");
+    let mut section = reader.section("operator", table);
+    let operator =
+        Operator { notify: section.texts("notify"), after: section.duration("after", Duration::from_secs(60)) };
+    section.end();
+    operator
 }
 
 fn policy<'a>(reader: &mut Reader<'a>, root: &DeTable<'a>) -> Policy {

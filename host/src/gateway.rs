@@ -11,6 +11,7 @@ mod control;
 mod deliver;
 mod discreet;
 mod driver;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use self::contacts::Door;
@@ -42,6 +44,7 @@ use crate::wit::role::observer::Update;
 
 pub use contacts::Contacts;
 pub use deliver::Verdict;
+pub use watch::{ChannelStatus, Operator};
 
 /// Changes of sessions are told to observers together, so often.
 const OBSERVE: Duration = Duration::from_millis(250);
@@ -73,6 +76,8 @@ pub struct Parts {
     pub options: BTreeMap<String, ChannelOptions>,
     /// Every secret, so that no channel is told one.
     pub known: Arc<Known>,
+    /// Who hears of a channel that does not work.
+    pub operator: Operator,
     /// Folders of bridge processes.
     pub folder: PathBuf,
     /// Ends the daemon.
@@ -87,6 +92,8 @@ pub struct Gateway {
     workers: Mutex<HashMap<Key, deliver::Worker>>,
     channels: RwLock<BTreeMap<String, Opened>>,
     notices: Mutex<BTreeMap<String, Notice>>,
+    watch: Mutex<watch::Watch>,
+    reconciling: tokio::sync::Mutex<()>,
     changed: Mutex<BTreeSet<Key>>,
     changes: Notify,
     settled: Mutex<HashMap<String, Result<Option<String>, String>>>,
@@ -147,19 +154,6 @@ impl Preferences {
     }
 }
 
-/// How a channel stands, for people.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct ChannelStatus {
-    /// The instance.
-    pub name: String,
-    /// Its plugin.
-    pub plugin: String,
-    /// Why it is not open.
-    pub failed: Option<String>,
-    /// What it wants the operator to know.
-    pub notice: Option<String>,
-}
-
 /// What a commit led to, to be done once it is stored.
 #[derive(Default)]
 struct Stored {
@@ -186,6 +180,8 @@ impl Gateway {
             workers: Mutex::default(),
             channels: RwLock::default(),
             notices: Mutex::default(),
+            watch: Mutex::default(),
+            reconciling: tokio::sync::Mutex::default(),
             changed: Mutex::default(),
             changes: Notify::new(),
             settled: Mutex::default(),
@@ -233,8 +229,11 @@ impl Gateway {
         self.sweep().await
     }
 
-    /// Runs until the end: tells observers, closes approvals whose time is over.
+    /// Runs until the end: tells observers, watches over channels, closes approvals whose time is over.
     pub async fn tend(self: Arc<Self>) {
+        let (mut look, mut sweep) = (tokio::time::interval(watch::LOOK), tokio::time::interval(SWEEP));
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -242,7 +241,8 @@ impl Gateway {
                     tokio::time::sleep(OBSERVE).await;
                     self.tell_observers().await;
                 }
-                () = tokio::time::sleep(SWEEP) => {
+                _ = look.tick() => self.watch_over().await,
+                _ = sweep.tick() => {
                     if let Err(error) = self.sweep().await {
                         tracing::error!("approvals cannot be looked through: {error}");
                     }
@@ -285,6 +285,8 @@ impl Gateway {
 
     /// Opens channels that are new or changed, closes those that are gone. Sockets of a transport that stays, stay.
     pub async fn reconcile(&self) {
+        // Plugins may change while a person has a channel opened anew.
+        let _alone = self.reconciling.lock().await;
         let snapshot = self.parts.registry.snapshot();
         let wanted: BTreeSet<String> = snapshot.of(RoleKind::Channel).map(|channel| channel.name.clone()).collect();
         let before: Vec<String> = {
@@ -307,7 +309,7 @@ impl Gateway {
                 continue;
             }
             let opened = self.open(&name, &channel).await;
-            if let Some(why) = &opened.failed {
+            if let Some(why) = opened.failed.as_ref().filter(|why| known.failed.as_ref() != Some(*why)) {
                 tracing::error!("the channel {name} does not open: {why}");
             }
             self.channels.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), opened);
@@ -365,26 +367,6 @@ impl Gateway {
         opened
     }
 
-    /// How channels stand.
-    pub fn channel_status(&self) -> Vec<ChannelStatus> {
-        let notices = lock(&self.notices);
-        let snapshot = self.parts.registry.snapshot();
-        snapshot
-            .of(RoleKind::Channel)
-            .map(|channel| ChannelStatus {
-                name: channel.name.clone(),
-                plugin: channel.plugin.manifest.name.clone(),
-                failed: self.opened(&channel.name).failed,
-                notice: notices.get(&channel.name).map(|notice| match notice {
-                    Notice::Text(text) => text.clone(),
-                    Notice::Qr(_) => "a QR code waits to be scanned".into(),
-                    Notice::Clear => String::new(),
-                    Notice::Other(other) => other.kind.clone(),
-                }),
-            })
-            .collect()
-    }
-
     /// Stores what a call held and then executes it; nothing of it happens if it cannot be stored.
     pub async fn commit(&self, instance: &str, mut held: Held) -> Result<(), StoreError> {
         let connections = self.keep(instance, &mut held).await?;
@@ -418,20 +400,6 @@ impl Gateway {
         }
         self.fill_frames(instance, &held.secrets, &mut connections);
         Ok(connections)
-    }
-
-    fn notice(&self, instance: &str, notice: Notice) {
-        let mut notices = lock(&self.notices);
-        match &notice {
-            Notice::Clear => {
-                notices.remove(instance);
-                return;
-            }
-            Notice::Text(text) => tracing::warn!(instance, "{text}"),
-            Notice::Qr(_) => tracing::warn!(instance, "a QR code waits to be scanned: openpista-host channel status"),
-            Notice::Other(_) => (),
-        }
-        notices.insert(instance.to_string(), notice);
     }
 
     async fn store(

@@ -1,13 +1,14 @@
 //! Approvals as messages with buttons.
 
-use openpista_plugin::question::{Answer, BUTTONS, data, ended, question};
+use openpista_plugin::question::{BUTTONS, data, question};
 use serde_json::json;
 
-use crate::contract::exports::openpista::plugin::approvals::Verdict;
 use crate::contract::exports::openpista::plugin::channel::{DeliveryError, Outcome};
-use crate::contract::openpista::gateway::gateway::{Approval, Decision};
+use crate::contract::openpista::gateway::gateway::Approval;
 use crate::host::Fault;
 use crate::show::{Chat, Piece};
+
+openpista_plugin::messenger_questions!();
 
 /// `approvals.ask`
 pub fn ask(chat: &Chat<'_>, approval: &Approval) -> Result<Outcome, DeliveryError> {
@@ -24,14 +25,7 @@ pub fn ask(chat: &Chat<'_>, approval: &Approval) -> Result<Outcome, DeliveryErro
 pub fn decided(chat: &Chat<'_>, verdict: &Verdict) -> Result<(), DeliveryError> {
     // Without a receipt it was never shown.
     let Some(id) = verdict.receipt.as_deref().and_then(|receipt| receipt.parse().ok()) else { return Ok(()) };
-    let said = verdict.decision.map(|decision| match decision {
-        Decision::AllowOnce => Answer::Once,
-        Decision::AllowSession => Answer::Session,
-        Decision::Deny => Answer::Deny,
-    });
-    let by = verdict.by.as_ref().map(|by| by.name.as_str()).filter(|name| !name.is_empty());
-    let end = ended(&verdict.approval.tool, &verdict.approval.arguments, said.map(|said| (said, by)));
-    match chat.edit(id, &Piece::of(&end)) {
+    match chat.edit(id, &Piece::of(&ended(verdict))) {
         Ok(()) | Err(Fault::Missing) => Ok(()),
         Err(fault) => Err(fault.into()),
     }

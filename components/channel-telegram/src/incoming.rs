@@ -4,14 +4,14 @@
 //! with the messages before it. After an empty answer it is forgotten: everything is confirmed then, and ids of updates
 //! may begin anew when a bot was silent for long, or when another bot's token is set.
 
-use openpista_plugin::question::{Answer as Said, read as read_button};
 use serde_json::{Value, json};
 
 use crate::addressed::{is_addressed, said};
 use crate::api::{Api, read};
+use crate::ask::pressed;
 use crate::contract::exports::openpista::plugin::channel::{Answer, ChannelError, Event};
 use crate::contract::exports::openpista::plugin::http_handler::Incoming;
-use crate::contract::openpista::gateway::gateway::{Decision, Inbound, Notice, Sender};
+use crate::contract::openpista::gateway::gateway::{Inbound, Notice, Sender};
 use crate::contract::openpista::http::exchange::Response;
 use crate::contract::openpista::types::types::Error;
 use crate::files;
@@ -80,7 +80,7 @@ fn take(api: Api<'_>, update: &Value) -> Result<(), ChannelError> {
     let taken = if let Some(message) = update.get("message") {
         self::message(api, message)
     } else if let Some(query) = update.get("callback_query") {
-        pressed(api, query)
+        self::query(api, query)
     } else {
         Ok(())
     };
@@ -166,27 +166,12 @@ fn in_words(message: &Value) -> Option<String> {
 }
 
 /// A button. The answer to the query ends the waiting sign on it, and tells who may not press it why.
-fn pressed(api: Api<'_>, query: &Value) -> Result<(), ChannelError> {
+fn query(api: Api<'_>, query: &Value) -> Result<(), ChannelError> {
     let of = |key: &str| query.get(key).and_then(Value::as_str);
     let nonsense = || ChannelError::Malformed("a pressed button has no id or sender".into());
     let id = of("id").ok_or_else(nonsense)?;
     let sender = sender(query).ok_or_else(nonsense)?;
-    let why = match of("data").and_then(read_button) {
-        None => "This button is none of mine.",
-        Some((said, approval)) => {
-            let decision = match said {
-                Said::Once => Decision::AllowOnce,
-                Said::Session => Decision::AllowSession,
-                Said::Deny => Decision::Deny,
-            };
-            match api.host.decide(approval, &sender, decision) {
-                Ok(()) => "",
-                Err(Error::NotFound(_)) => "This is answered already, or its time is over.",
-                Err(Error::AccessDenied(_)) => "Only the person who was asked can answer this.",
-                Err(error) => return Err(error.into()),
-            }
-        }
-    };
+    let why = pressed(api.host, of("data").unwrap_or_default(), &sender)?;
     let answer = json!({"callback_query_id": id, "text": why, "show_alert": !why.is_empty()});
     // It is only a sign to the person; the decision counts without it.
     if let Err(fault) = api.call("answerCallbackQuery", &answer) {

@@ -7,7 +7,7 @@
 use openpista_plugin::cut::{pieces, utf16};
 use openpista_plugin::multipart::Form;
 use openpista_plugin::rich::{Run, parse, text};
-use openpista_plugin::shown::{Shown, Step, hash};
+use openpista_plugin::shown::{Messages, Shown, hash};
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -146,44 +146,13 @@ impl<'a> Chat<'a> {
         whole: bool,
     ) -> Result<Outcome, DeliveryError> {
         let cut = pieces(parse(markdown), MESSAGE, &utf16);
-        let wanted: Vec<Piece> = cut.iter().take(MESSAGES).map(|runs| Piece::of(runs)).collect();
-        let mut hashes: Vec<u32> = wanted.iter().map(Piece::hash).collect();
+        let pieces: Vec<Piece> = cut.iter().take(MESSAGES).map(|runs| Piece::of(runs)).collect();
+        let mut hashes: Vec<u32> = pieces.iter().map(Piece::hash).collect();
         if cut.len() > MESSAGES && whole {
             hashes.push(FILE);
         }
-        let step = shown.step(&hashes);
-        let (Step::Edit(at) | Step::Send(at) | Step::Delete(at)) = step else {
-            return Ok(Outcome::Done(Some(shown.receipt())));
-        };
-        let known: Option<i64> = shown.messages.get(at).and_then(|(id, _)| id.parse().ok());
-        match (step, wanted.get(at), known) {
-            (Step::Delete(_), _, Some(id)) if whole => {
-                // One that cannot be deleted stays.
-                if let Err(fault @ (Fault::Wait(_) | Fault::Host(_) | Fault::Down(_))) =
-                    self.call("deleteMessage", json!({"message_id": id}))
-                {
-                    return Err(fault.into());
-                }
-                shown.messages.truncate(at);
-            }
-            (Step::Delete(_), ..) => (),
-            (_, Some(piece), known) => {
-                let edited = known.map_or(Err(Fault::Missing), |id| self.edit(id, piece).map(|()| id));
-                let id = match edited {
-                    // The person deleted it, or it is not there yet.
-                    Err(Fault::Missing) => self.send(piece, handle.filter(|_| at == 0), Value::Null),
-                    edited => edited,
-                };
-                shown.put(at, id?.to_string(), piece.hash());
-            }
-            (_, None, _) => {
-                let data = markdown.as_bytes().to_vec();
-                let sent = self.upload("sendDocument", "document", "reply.md", "text/markdown", data)?;
-                shown.put(at, sent.get("message_id").map(Value::to_string).unwrap_or_default(), FILE);
-            }
-        }
-        shown.at = self.api.host.now();
-        let over = !whole || shown.step(&hashes) == Step::Done;
+        let mut text = Text { chat: self, pieces, markdown, handle };
+        let over = shown.advance(&hashes, whole, self.api.host.now(), &mut text)?;
         Ok(if over { Outcome::Done(Some(shown.receipt())) } else { Outcome::Part((shown.receipt(), 0)) })
     }
 
@@ -200,6 +169,43 @@ impl<'a> Chat<'a> {
             }
         }
         self.upload("sendDocument", "document", &name, &file.mime, file.data).map(|_| ())
+    }
+}
+
+/// A turn's text. Behind its pieces there is all of it as a file.
+struct Text<'a> {
+    chat: &'a Chat<'a>,
+    pieces: Vec<Piece>,
+    markdown: &'a str,
+    handle: Option<&'a str>,
+}
+
+impl Messages for Text<'_> {
+    type Fault = Fault;
+
+    fn send(&mut self, place: usize) -> Result<String, Fault> {
+        if let Some(piece) = self.pieces.get(place) {
+            let id = self.chat.send(piece, self.handle.filter(|_| place == 0), Value::Null)?;
+            return Ok(id.to_string());
+        }
+        let data = self.markdown.as_bytes().to_vec();
+        let sent = self.chat.upload("sendDocument", "document", "reply.md", "text/markdown", data)?;
+        Ok(sent.get("message_id").map(Value::to_string).unwrap_or_default())
+    }
+
+    fn edit(&mut self, place: usize, id: &str) -> Result<bool, Fault> {
+        let (Some(piece), Ok(id)) = (self.pieces.get(place), id.parse()) else { return Ok(false) };
+        match self.chat.edit(id, piece) {
+            Err(Fault::Missing) => Ok(false),
+            done => done.map(|()| true),
+        }
+    }
+
+    fn delete(&mut self, id: &str) -> Result<(), Fault> {
+        match self.chat.call("deleteMessage", json!({"message_id": id.parse::<i64>().unwrap_or_default()})) {
+            Err(fault @ (Fault::Wait(_) | Fault::Host(_) | Fault::Down(_))) => Err(fault),
+            _ => Ok(()),
+        }
     }
 }
 

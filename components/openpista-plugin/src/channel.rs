@@ -280,6 +280,51 @@ macro_rules! channel_stage {
     };
 }
 
+/// Approvals with buttons: `pressed`, what a button does, and `ended`, a question with its end. In a module beside
+/// `crate::host`, which has the `Host` of [`channel_host!`].
+#[expect(clippy::crate_in_macro_def, reason = "the bindings are those of the crate that uses it")]
+#[macro_export]
+macro_rules! messenger_questions {
+    () => {
+        use $crate::question::Answer;
+
+        use crate::contract::exports::openpista::plugin::approvals::Verdict;
+        use crate::contract::openpista::gateway::gateway::{Decision, Sender};
+        use crate::contract::openpista::types::types::Error;
+        use crate::host::Host;
+
+        /// A button of [`question`]($crate::question) was pressed: what to tell who did; nothing if it counts.
+        pub fn pressed(host: &dyn Host, data: &str, by: &Sender) -> Result<&'static str, Error> {
+            let Some((answer, approval)) = $crate::question::read(data) else {
+                return Ok("This button is none of mine.");
+            };
+            let decision = match answer {
+                Answer::Once => Decision::AllowOnce,
+                Answer::Session => Decision::AllowSession,
+                Answer::Deny => Decision::Deny,
+            };
+            match host.decide(approval, by, decision) {
+                Ok(()) => Ok(""),
+                Err(Error::NotFound(_)) => Ok("This is answered already, or its time is over."),
+                Err(Error::AccessDenied(_)) => Ok("Only the person who was asked can answer this."),
+                Err(error) => Err(error),
+            }
+        }
+
+        /// A question with its end.
+        pub fn ended(verdict: &Verdict) -> Vec<$crate::rich::Run> {
+            let answer = verdict.decision.map(|decision| match decision {
+                Decision::AllowOnce => Answer::Once,
+                Decision::AllowSession => Answer::Session,
+                Decision::Deny => Answer::Deny,
+            });
+            let by = verdict.by.as_ref().map(|by| by.name.as_str()).filter(|name| !name.is_empty());
+            let approval = &verdict.approval;
+            $crate::question::ended(&approval.tool, &approval.arguments, answer.map(|answer| (answer, by)))
+        }
+    };
+}
+
 /// `channel_errors!`, and `Fault`: what a messenger's API may say instead of doing it, with what that means for a call and
 /// for a delivery.
 #[expect(clippy::crate_in_macro_def, reason = "the bindings are those of the crate that uses it")]

@@ -25,7 +25,53 @@ pub enum Step {
     Done,
 }
 
+/// What can be done with the messages of a text, which is in pieces. Places count from 0.
+pub trait Messages {
+    /// Why the messenger did not do it.
+    type Fault;
+
+    /// Sends the piece of this place; the message's id.
+    fn send(&mut self, place: usize) -> Result<String, Self::Fault>;
+
+    /// Shows the piece of this place in a message; false: it is not there, or cannot be edited.
+    fn edit(&mut self, place: usize, id: &str) -> Result<bool, Self::Fault>;
+
+    /// Takes a message away. One that cannot be taken away stays: no error.
+    fn delete(&mut self, id: &str) -> Result<(), Self::Fault>;
+}
+
 impl Shown {
+    /// Brings the messages nearer to what is wanted, by one step at this time; whether that was all. Of a text that still
+    /// grows (not `whole`) nothing is deleted, and one step is all.
+    pub fn advance<M: Messages>(
+        &mut self,
+        wanted: &[u32],
+        whole: bool,
+        at: u64,
+        messages: &mut M,
+    ) -> Result<bool, M::Fault> {
+        let id = |place: usize| self.messages.get(place).map(|(id, _)| id.clone()).unwrap_or_default();
+        let (place, id) = match self.step(wanted) {
+            Step::Done => return Ok(true),
+            Step::Delete(_) if !whole => return Ok(true),
+            Step::Delete(place) => {
+                messages.delete(&id(place))?;
+                self.messages.truncate(place);
+                self.at = at;
+                return Ok(self.step(wanted) == Step::Done);
+            }
+            Step::Send(place) => (place, messages.send(place)?),
+            Step::Edit(place) => {
+                let id = id(place);
+                // The person deleted it, or it is not there yet.
+                (place, if messages.edit(place, &id)? { id } else { messages.send(place)? })
+            }
+        };
+        self.put(place, id, wanted.get(place).copied().unwrap_or_default());
+        self.at = at;
+        Ok(!whole || self.step(wanted) == Step::Done)
+    }
+
     /// From a receipt; a missing or strange one is nothing.
     pub fn parse(receipt: Option<&str>) -> Self {
         let read = |receipt: &str| {
@@ -84,6 +130,44 @@ mod tests {
             [None, Some("x"), Some("1;2")].map(|receipt| Shown::parse(receipt)),
             [0; 3].map(|_| Shown::default())
         );
+    }
+
+    /// Ids are numbers; the messages that are gone are named.
+    struct Chat {
+        next: u32,
+        gone: Vec<&'static str>,
+        done: Vec<String>,
+    }
+
+    impl Messages for Chat {
+        type Fault = ();
+        fn send(&mut self, place: usize) -> Result<String, ()> {
+            self.next += 1;
+            self.done.push(format!("send {place}"));
+            Ok(self.next.to_string())
+        }
+        fn edit(&mut self, place: usize, id: &str) -> Result<bool, ()> {
+            self.done.push(format!("edit {place} {id}"));
+            Ok(!self.gone.contains(&id))
+        }
+        fn delete(&mut self, id: &str) -> Result<(), ()> {
+            self.done.push(format!("delete {id}"));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_text_advances_step_by_step_and_only_a_whole_one_takes_messages_away() {
+        let mut chat = Chat { next: 10, gone: vec!["1"], done: Vec::new() };
+        let mut shown = Shown { at: 0, messages: vec![("1".into(), 1), ("2".into(), 2), ("3".into(), 3)] };
+        assert_eq!(shown.advance(&[9, 2], false, 5, &mut chat), Ok(true));
+        assert_eq!(shown, Shown { at: 5, messages: vec![("11".into(), 9), ("2".into(), 2), ("3".into(), 3)] });
+        assert_eq!(shown.advance(&[9, 2], false, 6, &mut chat), Ok(true));
+        assert_eq!(shown.advance(&[9, 8], true, 7, &mut chat), Ok(false));
+        assert_eq!(shown.advance(&[9, 8], true, 8, &mut chat), Ok(true));
+        assert_eq!(shown.advance(&[9, 8, 7], true, 9, &mut chat), Ok(true));
+        assert_eq!(shown, Shown { at: 9, messages: vec![("11".into(), 9), ("2".into(), 8), ("12".into(), 7)] });
+        assert_eq!(chat.done, ["edit 0 1", "send 0", "edit 1 2", "delete 3", "send 2"]);
     }
 
     #[test]

@@ -1,0 +1,305 @@
+//! How channels stand: what `channel status` shows, and what the operator hears by another channel, for one that is down can't
+//! say so itself.
+//!
+//! Trouble is looked for, not reported: whatever the reason, what counts is that a transport does not work now and did not
+//! all the time before. So no state of a transport has to be announced, and one that comes and goes is told once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Gateway, lock};
+use crate::message::{Delivery, DeliveryContent, new_id, now};
+use crate::plugin::registry::RoleKind;
+use crate::session::Outlet as _;
+use crate::store::StoreError;
+use crate::transport::State;
+use crate::wit::openpista::gateway::gateway::Notice;
+
+/// Channels are looked at so often.
+pub(super) const LOOK: Duration = Duration::from_secs(5);
+/// A channel works again when it did for so long.
+const STEADY: Duration = Duration::from_secs(10);
+/// One that did not open is tried again after so long.
+const REOPEN: Duration = Duration::from_secs(60);
+/// Sessions among which the operator's last one is looked for.
+const RECENT: usize = 50;
+
+/// Who hears of a channel that does not work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// Conversations, as `session list` shows them. None: the last one of a channel in which people sign in.
+    pub notify: Vec<String>,
+    /// How long a channel that tries again by itself may be down before.
+    pub after: Duration,
+}
+
+/// How a channel stands, for people.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ChannelStatus {
+    /// The instance.
+    pub name: String,
+    /// Its plugin.
+    pub plugin: String,
+    /// Why it is not open.
+    pub failed: Option<String>,
+    /// What it wants the operator to know.
+    pub notice: Option<String>,
+}
+
+/// What is known of channels that do not work.
+#[derive(Default)]
+pub(super) struct Watch {
+    troubles: BTreeMap<String, Trouble>,
+    reopened: Option<Instant>,
+}
+
+struct Trouble {
+    why: String,
+    since: Instant,
+    /// It works, since then.
+    well: Option<Instant>,
+    told: bool,
+}
+
+/// What is wrong with a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fault {
+    why: String,
+    /// It will not go away by itself.
+    waits: bool,
+}
+
+impl Watch {
+    /// What there is to tell now that the channels stand so, and of which channel.
+    fn look(&mut self, faults: &BTreeMap<String, Fault>, after: Duration, at: Instant) -> Vec<(String, String)> {
+        let mut news = Vec::new();
+        for (name, fault) in faults {
+            let trouble = self.troubles.entry(name.clone()).or_insert_with(|| Trouble {
+                why: fault.why.clone(),
+                since: at,
+                well: None,
+                told: false,
+            });
+            trouble.well = None;
+            // Another reason of one that waits for a person is another thing to do.
+            let other = fault.waits && trouble.why != fault.why;
+            trouble.why.clone_from(&fault.why);
+            if (fault.waits || at.duration_since(trouble.since) >= after) && (!trouble.told || other) {
+                trouble.told = true;
+                news.push((
+                    name.clone(),
+                    format!("⚠️ The channel {name} does not work: {}\n\nSee: openpista-host channel status", fault.why),
+                ));
+            }
+        }
+        self.troubles.retain(|name, trouble| {
+            if faults.contains_key(name) {
+                return true;
+            }
+            let well = *trouble.well.get_or_insert(at);
+            if at.duration_since(well) < STEADY {
+                return true;
+            }
+            if trouble.told {
+                news.push((name.clone(), format!("✅ The channel {name} works again.")));
+            }
+            false
+        });
+        news
+    }
+
+    /// Whether channels that did not open are to be tried again.
+    fn reopens(&mut self, at: Instant) -> bool {
+        let due = self.reopened.is_none_or(|last| at.duration_since(last) >= REOPEN);
+        if due {
+            self.reopened = Some(at);
+        }
+        due
+    }
+}
+
+impl Gateway {
+    /// How channels stand.
+    pub fn channel_status(&self) -> Vec<ChannelStatus> {
+        let notices = lock(&self.notices);
+        let snapshot = self.parts.registry.snapshot();
+        snapshot
+            .of(RoleKind::Channel)
+            .map(|channel| ChannelStatus {
+                name: channel.name.clone(),
+                plugin: channel.plugin.manifest.name.clone(),
+                failed: self.opened(&channel.name).failed,
+                notice: notices.get(&channel.name).and_then(in_words),
+            })
+            .collect()
+    }
+
+    /// A channel has a word for the operator.
+    pub(super) fn notice(&self, instance: &str, notice: Notice) {
+        let mut notices = lock(&self.notices);
+        match &notice {
+            Notice::Clear => {
+                notices.remove(instance);
+                return;
+            }
+            Notice::Text(text) => tracing::warn!(instance, "{text}"),
+            Notice::Qr(_) => tracing::warn!(instance, "a QR code waits to be scanned: openpista-host channel status"),
+            Notice::Other(_) => (),
+        }
+        notices.insert(instance.to_string(), notice);
+    }
+
+    /// Looks how channels stand, and tells what has changed.
+    pub(super) async fn watch_over(&self) {
+        let faults = self.faults();
+        let at = Instant::now();
+        let (news, reopens) = {
+            let mut watch = lock(&self.watch);
+            let failed = self.channel_status().iter().any(|channel| channel.failed.is_some());
+            (watch.look(&faults, self.parts.operator.after, at), failed && watch.reopens(at))
+        };
+        if reopens {
+            self.reconcile().await;
+        }
+        for (channel, words) in news {
+            if let Err(error) = self.tell_operator(&channel, &faults, words).await {
+                tracing::error!("the operator is not told of {channel}: {error}");
+            }
+        }
+    }
+
+    /// What is wrong now, by instance.
+    fn faults(&self) -> BTreeMap<String, Fault> {
+        let mut faults = BTreeMap::new();
+        for transport in self.parts.hub.status() {
+            let fault = match transport.state {
+                State::BackingOff { reason, .. } => Fault { why: reason, waits: false },
+                State::AuthRequired { reason } => Fault { why: reason, waits: true },
+                State::Starting => Fault { why: "no connection comes about".into(), waits: false },
+                State::Listening | State::Open | State::Off { .. } => continue,
+            };
+            let known = faults.entry(transport.instance).or_insert_with(|| fault.clone());
+            if fault.waits && !known.waits {
+                *known = fault;
+            }
+        }
+        for channel in self.channel_status() {
+            if let Some(why) = channel.failed.or(channel.notice) {
+                faults.insert(channel.name, Fault { why, waits: true });
+            }
+        }
+        faults
+    }
+
+    /// Says something in the operator's conversations, but not by the channel that it is about.
+    async fn tell_operator(
+        &self,
+        about: &str,
+        faults: &BTreeMap<String, Fault>,
+        words: String,
+    ) -> Result<(), StoreError> {
+        let mut places = Vec::new();
+        for conversation in &self.parts.operator.notify {
+            match self.place(conversation)? {
+                Some(instance) if instance == about => (),
+                Some(instance) => places.push((instance, conversation.clone())),
+                None => tracing::warn!("there is no conversation {conversation}, which [operator] notify names"),
+            }
+        }
+        if self.parts.operator.notify.is_empty() {
+            places.extend(self.last_signed_in(faults)?.filter(|(instance, _)| instance != about));
+        }
+        for (instance, conversation) in places {
+            let content = DeliveryContent::Notice(words.clone());
+            let delivery = Delivery { id: new_id(), instance, conversation, turn: None, handle: None, content };
+            let kept = delivery.clone();
+            self.parts.store.write(move |tx| tx.outbox_enqueue(&kept, now())).await?;
+            self.enqueued(vec![delivery]);
+        }
+        Ok(())
+    }
+
+    /// The channel of a conversation that somebody has begun.
+    fn place(&self, conversation: &str) -> Result<Option<String>, StoreError> {
+        let snapshot = self.parts.registry.snapshot();
+        let instances: Vec<String> = snapshot.of(RoleKind::Channel).map(|channel| channel.name.clone()).collect();
+        self.parts.store.read(|tx| {
+            for instance in &instances {
+                if tx.session_current(instance, conversation)?.is_some() {
+                    return Ok(Some(instance.clone()));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// Where somebody who signed in wrote last, of the channels that work.
+    fn last_signed_in(&self, faults: &BTreeMap<String, Fault>) -> Result<Option<(String, String)>, StoreError> {
+        let recent = self.parts.store.read(|tx| tx.sessions(None, None, RECENT))?;
+        let good = |instance: &str| !faults.contains_key(instance) && self.opened(instance).preferences.signed_in;
+        Ok(recent
+            .into_iter()
+            .find(|session| good(&session.instance))
+            .map(|session| (session.instance, session.conversation)))
+    }
+}
+
+fn in_words(notice: &Notice) -> Option<String> {
+    match notice {
+        Notice::Text(text) => Some(text.clone()),
+        Notice::Qr(_) => Some("a QR code waits to be scanned".into()),
+        Notice::Clear => None,
+        Notice::Other(other) => Some(other.kind.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AFTER: Duration = Duration::from_secs(60);
+
+    fn faults(why: &str, waits: bool) -> BTreeMap<String, Fault> {
+        BTreeMap::from([("one".to_string(), Fault { why: why.into(), waits })])
+    }
+
+    fn words(news: &[(String, String)]) -> Vec<&str> {
+        news.iter().filter_map(|(_, words)| words.lines().next()).collect()
+    }
+
+    #[test]
+    fn what_comes_back_by_itself_in_time_is_not_told() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        assert_eq!(watch.look(&faults("502", false), AFTER, start), []);
+        assert_eq!(watch.look(&BTreeMap::new(), AFTER, start + Duration::from_secs(40)), []);
+        assert_eq!(watch.look(&BTreeMap::new(), AFTER, start + Duration::from_secs(61)), []);
+        assert!(watch.troubles.is_empty());
+    }
+
+    #[test]
+    fn what_stays_down_is_told_once_and_its_end_too() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(watch.look(&faults("502", false), AFTER, at(0)), []);
+        let news = watch.look(&faults("503", false), AFTER, at(60));
+        assert_eq!(words(&news), ["⚠️ The channel one does not work: 503"]);
+        // It comes and goes: still the same trouble.
+        assert_eq!(watch.look(&BTreeMap::new(), AFTER, at(65)), []);
+        assert_eq!(watch.look(&faults("502", false), AFTER, at(70)), []);
+        assert_eq!(watch.look(&BTreeMap::new(), AFTER, at(75)), []);
+        let news = watch.look(&BTreeMap::new(), AFTER, at(85));
+        assert_eq!(words(&news), ["✅ The channel one works again."]);
+    }
+
+    #[test]
+    fn what_waits_for_a_person_is_told_at_once_and_again_for_another_reason() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        let news = watch.look(&faults("no token", true), AFTER, start);
+        assert_eq!(words(&news), ["⚠️ The channel one does not work: no token"]);
+        assert_eq!(watch.look(&faults("no token", true), AFTER, start), []);
+        let news = watch.look(&faults("wrong token", true), AFTER, start);
+        assert_eq!(words(&news), ["⚠️ The channel one does not work: wrong token"]);
+    }
+}
