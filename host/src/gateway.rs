@@ -99,6 +99,8 @@ pub struct Gateway {
     settled: Mutex<HashMap<String, Result<Option<String>, String>>>,
     /// By instance and transport.
     peers: Mutex<HashMap<(String, String), driver::Peer>>,
+    /// What an earlier run left is known: deliveries begin.
+    resumed: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -186,6 +188,7 @@ impl Gateway {
             changes: Notify::new(),
             settled: Mutex::default(),
             peers: Mutex::default(),
+            resumed: CancellationToken::new(),
             stop: CancellationToken::new(),
         })
     }
@@ -221,6 +224,7 @@ impl Gateway {
                 tracing::error!(conversation = key.conversation, "what waits for delivery cannot be read: {error}");
             }
         }
+        self.resumed.cancel();
         for (instance, conversation) in store.read(|tx| tx.inbox_conversations())? {
             if let Some(sessions) = self.sessions() {
                 sessions.wake(&Key { instance, conversation });

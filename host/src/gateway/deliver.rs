@@ -1,7 +1,7 @@
 //! One worker for each conversation: what is kept is shown in order and tried until it is done; drafts, activity and
 //! typing signs are shown while they are new, at the pace that the channel asked for, and give way.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -95,6 +95,14 @@ impl Worker {
         self.0.wake.notify_one();
     }
 
+    /// All that the store has, in its order. What was given meanwhile and is not among it is newer.
+    fn begin_with(&self, stored: Vec<Item>) {
+        let known: HashSet<String> = stored.iter().map(|item| item.id.clone()).collect();
+        let mut queue = lock(&self.0.queue);
+        let newer: Vec<Item> = queue.drain(..).filter(|item| !known.contains(&item.id)).collect();
+        queue.extend(stored.into_iter().chain(newer));
+    }
+
     /// A turn runs, or none.
     pub(super) fn live(&self, live: Option<Arc<Live>>) {
         *lock(&self.0.live) = live;
@@ -118,6 +126,8 @@ struct Progress {
     sign: Option<Instant>,
     /// The channel asked for a pause.
     not_before: Option<Instant>,
+    /// The last delivery, of which the end may not be stored yet.
+    last: Option<String>,
 }
 
 impl Gateway {
@@ -162,25 +172,33 @@ impl Gateway {
         }
     }
 
-    /// After a start: what an earlier run could not show.
+    /// After a start, before any worker begins: what an earlier run could not show comes before what is new.
     pub(super) fn deliver_what_waits(&self, key: &Key) -> Result<(), StoreError> {
-        let mut after = 0;
+        let (mut after, mut waiting) = (0, Vec::new());
         loop {
             // A page at a time: of what waits long only the ids are kept in memory.
             let page = self.parts.store.read(|tx| tx.outbox_of(&key.instance, &key.conversation, after, BODIES))?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
+            let Some((last, _)) = page.last() else { break };
             after = *last;
             for (_, queued) in page {
-                self.with_worker(key, |worker| worker.push(queued.delivery));
+                let id = queued.delivery.id.clone();
+                waiting.push(Item { id, body: (waiting.len() < BODIES).then_some(queued.delivery) });
             }
         }
+        self.with_worker(key, |worker| worker.begin_with(waiting));
+        Ok(())
     }
 
     async fn work(self: Arc<Self>, key: Key, worker: Worker) {
+        // A message may be taken and answered before what waits in the store is known: it would overtake it, and what was
+        // shown meanwhile would be found in the store and shown again.
+        tokio::select! {
+            () = self.stop.cancelled() => return,
+            () = self.resumed.cancelled() => (),
+        }
         let mut progress = Progress::default();
         let mut receipts: HashMap<String, String> = HashMap::new();
         let (mut attempts, mut parts) = (0_u32, 0_u32);
-        let mut last: Option<String> = None;
         loop {
             let head = lock(&worker.0.queue).front().map(|item| (item.id.clone(), item.body.clone()));
             if let Some((id, body)) = head {
@@ -188,7 +206,7 @@ impl Gateway {
                     lock(&worker.0.queue).pop_front();
                     continue;
                 };
-                self.last_is_noted(&key, last.take()).await;
+                self.last_is_noted(&key, progress.last.take()).await;
                 let mut verdict = if worker.0.skip.swap(false, Ordering::AcqRel) {
                     Verdict::GiveUp("the operator gave it up".into())
                 } else {
@@ -219,7 +237,7 @@ impl Gateway {
                         worker.0.skip.store(false, Ordering::Release);
                         // A word about it that nobody waited for.
                         lock(&self.settled).remove(&id);
-                        last = Some(id);
+                        progress.last = Some(id);
                         lock(&worker.0.queue).pop_front();
                     }
                 }
@@ -522,7 +540,7 @@ impl Gateway {
         let opened = self.opened(&key.instance);
         let likes = opened.preferences;
         if progress.turn != live.turn {
-            *progress = Progress { turn: live.turn.clone(), ..Progress::default() };
+            *progress = Progress { turn: live.turn.clone(), last: progress.last.take(), ..Progress::default() };
             receipts.clear();
         }
         let start = Instant::now();
@@ -599,6 +617,10 @@ impl Gateway {
         receipts: &mut HashMap<String, String>,
     ) -> bool {
         let Some(channel) = self.channel(&key.instance) else { return false };
+        // A draft is a message, too. A typing sign leaves nothing behind.
+        if !matches!(content, wit::DeliveryContent::Working) {
+            self.last_is_noted(key, progress.last.take()).await;
+        }
         let delivery = wit::Delivery {
             id: new_id(),
             conversation: key.conversation.clone(),
