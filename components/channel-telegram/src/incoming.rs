@@ -43,6 +43,7 @@ fn polled(api: Api<'_>, answer: &Answer) -> Result<(), ChannelError> {
         Err(_) => return Ok(()),
     };
     host.tell(&Notice::Clear)?;
+    host.set(register::WELL, "1")?;
     let updates = updates.as_array().map(Vec::as_slice).unwrap_or_default();
     for update in updates {
         take(api, update)?;

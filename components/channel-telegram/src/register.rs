@@ -30,6 +30,8 @@ pub const COMMANDS: [(&str, &str); 5] = [
 const ME: &str = "me";
 /// Key of what the API knows as commands, and of which bot.
 const KNOWN: &str = "commands";
+/// Key that is there when the last poll went well.
+pub const WELL: &str = "well";
 /// Seconds that a poll may wait for a message.
 const POLL: u64 = 50;
 /// Kinds of updates that are used.
@@ -49,6 +51,7 @@ pub struct Me {
 /// `channel.open`. After a start or a change the API is told anew.
 pub fn open(host: &dyn Host, settings: &Settings) -> Result<Setup, ChannelError> {
     host.remove(ME)?;
+    host.remove(WELL)?;
     let transport = if settings.webhook {
         host.stand_in("webhook-secret").map_err(|_| {
             ChannelError::AuthRequired("the webhook needs the secret webhook-secret: any long random text".into())
@@ -68,7 +71,10 @@ pub fn open(host: &dyn Host, settings: &Settings) -> Result<Setup, ChannelError>
 /// `outgoing.next`
 pub fn next(api: Api<'_>) -> Result<Request, ChannelError> {
     me(api)?;
-    let mut body = json!({"timeout": POLL, "allowed_updates": KINDS});
+    // Only behind a good answer it waits: else the person who repairs something would see it late.
+    let wait = if api.host.get(WELL)?.is_some() { POLL } else { 0 };
+    api.host.remove(WELL)?;
+    let mut body = json!({"timeout": wait, "allowed_updates": KINDS});
     if let Some(offset) = offset(api.host)? {
         body["offset"] = offset.into();
     }

@@ -105,7 +105,14 @@ fn the_api_is_told_once_and_then_polled() {
     let request = register::next(stage.api()).unwrap();
     assert_eq!(request.url, "https://api.telegram.org/bot<bot-token>/getUpdates");
     let body: Value = serde_json::from_slice(&request.body).unwrap();
-    assert_eq!(body, json!({"timeout": 50, "allowed_updates": ["message", "callback_query"]}));
+    // The first poll answers at once, and so does one behind a poll that brought nothing good.
+    assert_eq!(body, json!({"timeout": 0, "allowed_updates": ["message", "callback_query"]}));
+    updates(&stage, &[]);
+    let wait = || {
+        let body: Value = serde_json::from_slice(&register::next(stage.api()).unwrap().body).unwrap();
+        body["timeout"].clone()
+    };
+    assert_eq!([wait(), wait()], [json!(50), json!(0)]);
     register::next(stage.api()).unwrap();
     register::open(&stage, &stage.settings).unwrap();
     register::next(stage.api()).unwrap();
