@@ -20,7 +20,7 @@ mod world;
 
 use std::sync::Arc;
 
-use bot_api::BotApi;
+use bot_api::{BotApi, Broken};
 use daemon::until;
 use messenger::home::{reconfigure, said, with_pictures};
 use messenger::kills;
@@ -245,6 +245,49 @@ async fn a_second_program_a_refused_token_and_bad_gateways_are_told_and_passed()
 }
 
 #[tokio::test]
+async fn broken_polls_are_passed_and_the_status_tells_of_them_and_nothing_is_lost() {
+    let api = BotApi::start().await;
+    let model = Model::start(echo).await;
+    let home = home(&model, api.address(), "", "");
+    let _daemon = home.start().await;
+    api.says(ANN, ANN, "before", json!({}));
+    api.shows(ANN, "answer to before").await;
+    let table = [
+        (Broken::Closed, "tried again soon: "),
+        (Broken::Cut, "tried again soon: "),
+        (Broken::Garbage, ""),
+        (Broken::Status(502, ""), "the server answered 502"),
+        (Broken::Status(429, "retry-after: 2\r\n"), "the server answered 429"),
+    ];
+    for (number, (broken, words)) in table.into_iter().enumerate() {
+        api.breaks(&[broken]);
+        status(&home, |row| row.contains(words) && (words.is_empty() || row.contains("\"connecting\""))).await;
+        let text = format!("behind {number}");
+        api.says(ANN, ANN, &text, json!({}));
+        api.shows(ANN, &format!("answer to {text}")).await;
+        status(&home, |row| row.contains("\"live\"")).await;
+    }
+    // A server that is away for long, and comes back.
+    api.breaks(&[Broken::Status(502, ""); 4]);
+    api.says(ANN, ANN, "behind all", json!({}));
+    api.shows(ANN, "answer to behind all").await;
+    assert_eq!(api.to_break(), 0);
+    assert_eq!(said(&home, &format!("telegram:{ANN}")).await.len(), 7);
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_and_never_answers_is_told_and_its_end_is_seen() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let model = Model::start(echo).await;
+    let home = home(&model, &format!("http://{address}"), "", "");
+    let _daemon = home.start().await;
+    status(&home, |row| row.contains("there was no answer in time")).await;
+    drop(silent);
+    status(&home, |row| row.contains("refused")).await;
+}
+
+#[tokio::test]
 async fn a_webhook_brings_messages_to_who_shows_its_secret() {
     let api = BotApi::start().await;
     let model = Model::start(echo).await;
@@ -332,6 +375,36 @@ async fn a_stranger_is_told_a_code_and_starts_nothing_until_the_operator_pairs_t
     until("a new code", async || (home.json(&["channel", "contacts"]).await.len() == 1).then_some(())).await;
     let (exit, ..) = home.said(&["channel", "allow", "nosuch", "9"]).await;
     assert_eq!(exit, Some(4));
+}
+
+#[tokio::test]
+async fn another_version_takes_over_while_people_talk_and_nothing_is_lost() {
+    let api = BotApi::start().await;
+    let model = Model::start(echo).await;
+    let home = home(&model, api.address(), "", "");
+    let _daemon = home.start().await;
+    let file = home.plugins().join("channel-telegram.wasm");
+    let bytes = std::fs::read(&file).unwrap();
+    for round in 0..5 {
+        let before = home.json(&["plugin", "list"]).await;
+        api.says(ANN, ANN, &format!("round {round}"), json!({}));
+        // Each differs from the one before it.
+        let words = if round % 2 == 0 { "Begin a new session" } else { "Start a new session" };
+        std::fs::write(&file, daemon::version(&bytes, "Start a new session", words)).unwrap();
+        until("the new version", async || (home.json(&["plugin", "list"]).await != before).then_some(())).await;
+        api.says(BEN, BEN, &format!("round {round}"), json!({}));
+        let told = |body: &Value| body["commands"][0]["description"] == words;
+        until("its commands", async || api.called("setMyCommands").last().filter(|call| told(&call.body)).map(drop))
+            .await;
+    }
+    for chat in [ANN, BEN] {
+        api.shows(chat, "answer to round 4").await;
+        let wanted: Vec<String> = (0..5).map(|round| format!("round {round}")).collect();
+        assert_eq!(said(&home, &format!("telegram:{chat}")).await, wanted);
+        let answers: Vec<String> = wanted.iter().map(|text| format!("answer to {text}")).collect();
+        assert_eq!(api.texts(chat), answers);
+    }
+    assert_eq!(api.called("setMyCommands").len(), 6, "one for each version");
 }
 
 /// The persons of [`kills`] as the Bot API has them.

@@ -46,9 +46,10 @@ pub fn rust(workspace: &Workspace, report: &mut Report) -> bool {
 /// All that the tests need beyond Rust. What cannot be installed is reported; the tests that need it fail or skip.
 pub fn tests(workspace: &Workspace, permission: Permission, report: &mut Report) {
     let step = |name, does: &str| Step { name, does: does.into(), alone: "cargo xtask setup".into() };
-    report.step(step("packages", "system packages that the tests use: a browser, a terminal, Node.js"), || {
-        install_packages(workspace, permission)
-    });
+    report.step(
+        step("packages", "system packages that the tests use: a browser, a terminal, a clock that jumps, Node.js"),
+        || install_packages(workspace, permission),
+    );
     for (name, version) in TOOLS {
         report.step(step(name, &format!("version {version} into target/tools")), || {
             install_tool(workspace, name, version)
@@ -121,6 +122,9 @@ fn install_packages(workspace: &Workspace, permission: Permission) -> Result<Don
     }
     if program(&["tmux"]).is_none() {
         missing.push("tmux");
+    }
+    if program(&["faketime"]).is_none() {
+        missing.push("faketime");
     }
     if node(workspace).is_none_or(|major| major < NODE) {
         missing.push("nodejs");

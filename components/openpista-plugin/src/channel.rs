@@ -81,7 +81,12 @@ macro_rules! channel_host {
                 crate::contract::openpista::secrets::secrets::verify(secret, hash, message, mac)
             }
             fn http(&self, request: &Request, most: usize) -> Result<Response, Error> {
-                let incoming = crate::contract::openpista::http::client::send(request, None)?;
+                // Less than a call may take, so that it is the server that is blamed.
+                let options = crate::contract::openpista::http::client::Options {
+                    first_byte_ms: Some(20_000),
+                    between_bytes_ms: Some(20_000),
+                };
+                let incoming = crate::contract::openpista::http::client::send(request, Some(options))?;
                 let mut body = Vec::new();
                 while let Some(piece) = incoming.read()? {
                     if body.len() + piece.len() > most {

@@ -41,7 +41,7 @@ macro_rules! channel_errors {
                 | $error::Unavailable(why)
                 | $error::Other(why) => why,
                 $error::Cancelled => "cancelled",
-                $error::TimedOut => "timed out",
+                $error::TimedOut => "there was no answer in time",
             }
         }
     };
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_not_tried_again_and_all_else_may_be() {
         let why = || "why".to_string();
-        let late = || "timed out".to_string();
+        let late = || "there was no answer in time".to_string();
         let table = [
             (Error::AccessDenied(why()), ChannelError::AccessDenied(why()), DeliveryError::AccessDenied(why())),
             (Error::NotFound(why()), ChannelError::Other(why()), DeliveryError::Other(why())),

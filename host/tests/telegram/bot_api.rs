@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::daemon::until;
-use super::messenger::service::{Asked, Service, answer};
+use super::messenger::service::{Asked, Service, answer, answer_with};
 
 /// What @BotFather would have given.
 pub const TOKEN: &str = "424242:AAE-telegram_test_token";
@@ -26,6 +27,19 @@ pub struct Call {
     pub answer: Value,
 }
 
+/// What a poll may come to.
+#[derive(Clone, Copy, Debug)]
+pub enum Broken {
+    /// The connection ends before there is an answer.
+    Closed,
+    /// It ends in the middle of one.
+    Cut,
+    /// No answer of the Bot API.
+    Garbage,
+    /// A status of something in between, with a header.
+    Status(u16, &'static str),
+}
+
 #[derive(Default)]
 struct State {
     updates: Vec<Value>,
@@ -35,6 +49,8 @@ struct State {
     /// Methods, how many calls go well before, and the answer.
     failing: VecDeque<(String, usize, u16, Value)>,
     files: HashMap<String, Vec<u8>>,
+    /// What the next polls come to, instead of an answer.
+    broken: VecDeque<Broken>,
     /// Replaces the number of the poll, so that an earlier one ends.
     poll: u64,
     refuses: bool,
@@ -136,6 +152,20 @@ impl BotApi {
         self.state.1.notify_waiters();
     }
 
+    /// The next polls come to this.
+    pub fn breaks(&self, all: &[Broken]) {
+        let mut state = lock(&self.state);
+        state.broken.extend(all);
+        state.poll += 1;
+        drop(state);
+        self.state.1.notify_waiters();
+    }
+
+    /// How many of these are left.
+    pub fn to_break(&self) -> usize {
+        lock(&self.state).broken.len()
+    }
+
     /// All calls of a method.
     pub fn called(&self, method: &str) -> Vec<Call> {
         lock(&self.state).calls.iter().filter(|call| call.method == method).cloned().collect()
@@ -200,6 +230,10 @@ async fn serve(state: Arc<(Mutex<State>, Notify)>, asked: Asked, stream: TcpStre
         Ok(body) => body,
         Err(_) => Value::String(String::from_utf8_lossy(&asked.body).into_owned()),
     };
+    let broken = if method == "getUpdates" { lock(&state).broken.pop_front() } else { None };
+    if let Some(broken) = broken {
+        return break_off(stream, broken).await;
+    }
     let done = match failure(&state, &method) {
         Some(failure) => failure,
         None if method == "getUpdates" => poll(&state, &body).await,
@@ -209,6 +243,18 @@ async fn serve(state: Arc<(Mutex<State>, Notify)>, asked: Asked, stream: TcpStre
         lock(&state).calls.push(Call { method, body, answer: done.1.clone() });
     }
     answer(stream, done.0, JSON, done.1.to_string().as_bytes()).await
+}
+
+async fn break_off(mut stream: TcpStream, broken: Broken) -> std::io::Result<()> {
+    match broken {
+        Broken::Closed => Ok(()),
+        Broken::Cut => {
+            let head = "HTTP/1.1 200 X\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n";
+            stream.write_all(format!("{head}{{\"ok\": true, \"result\": [").as_bytes()).await
+        }
+        Broken::Garbage => answer(stream, 200, "text/html", b"<html>It works!\0\xff</html>").await,
+        Broken::Status(status, header) => answer_with(stream, status, header, b"<html>no</html>").await,
+    }
 }
 
 fn failure(state: &(Mutex<State>, Notify), method: &str) -> Option<(u16, Value)> {
