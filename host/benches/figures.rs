@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, reason = "its table is its answer")]
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,8 +15,14 @@ use tokio_util::sync::CancellationToken;
 #[expect(dead_code, reason = "made for the hostile suite; only its host with given plugins is used here")]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "it is a test's")]
 mod bench;
+#[path = "figures/channels.rs"]
+mod channels;
 #[path = "figures/client.rs"]
 mod client;
+#[path = "figures/lines.rs"]
+mod lines;
+#[path = "figures/messenger.rs"]
+mod messenger;
 #[path = "figures/model.rs"]
 mod model;
 #[path = "figures/process.rs"]
@@ -32,7 +39,9 @@ use table::{Row, percentile, size, time};
 const MESSAGE: &str = "Please have a look at the folder with the pictures and tell me what is new in it.";
 
 /// Each figure by its name on the command line.
-const FIGURES: [&str; 8] = ["tool", "start", "idle", "web", "clients", "session", "deltas", "waiting"];
+const FIGURES: [&str; 12] = [
+    "tool", "start", "idle", "web", "clients", "session", "deltas", "waiting", "channel", "socket", "channels", "lines",
+];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -67,7 +76,11 @@ async fn figure(name: &str, model: &Model) -> Result<Vec<Row>> {
         "clients" => clients(model).await,
         "session" => session(model).await,
         "deltas" => deltas(model).await,
-        _ => waiting(model).await,
+        "waiting" => waiting(model).await,
+        "channel" => channels::round_trip(model).await,
+        "socket" => channels::busy_socket(model).await,
+        "channels" => channels::idle(model).await,
+        _ => lines::lines(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../components")),
     }
 }
 

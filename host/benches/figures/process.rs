@@ -21,12 +21,17 @@ pub struct Home(tempfile::TempDir);
 impl Home {
     /// With a provider at this address as the model.
     pub fn new(model: &str) -> Result<Self> {
+        Self::with(model, "")
+    }
+
+    /// The same with more of the configuration.
+    pub fn with(model: &str, more: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         std::fs::create_dir_all(folder.path().join("workspace"))?;
         let home = folder.path().join("home");
         std::fs::create_dir(&home)?;
         let config = format!(
-            "[agent]\nmodel = \"bench/bench\"\n\n[providers.bench]\nplugin = \"provider-openai-chat\"\nsettings = {{ base-url = {model:?} }}\n"
+            "[agent]\nmodel = \"bench/bench\"\n\n[providers.bench]\nplugin = \"provider-openai-chat\"\nsettings = {{ base-url = {model:?} }}\n{more}"
         );
         std::fs::write(home.join("config.toml"), config)?;
         Ok(Self(folder))
