@@ -23,7 +23,7 @@ use service::Service;
 use skip::{found, skip};
 
 /// The key that the services are shown. Nobody else may see it.
-const KEY: &str = "sk-providers-4Jw8bN1xZq6T";
+const KEY: &str = "eyJhbGciOiJub25lIn0.eyJodHRwczovL2FwaS5vcGVuYWkuY29tL2F1dGgiOnsiY2hhdGdwdF9hY2NvdW50X2lkIjoiYWNjLTEifX0.cHJvdmlkZXJzLXRlc3QtUW0y";
 
 /// An instance of each provider, with a model that thinks where there is one.
 const CHAT: &str = "chat/gpt-4o-mini";
@@ -89,7 +89,7 @@ fn configure(home: &Home, address: &str, key: &str) {
     let text = [
         provider("chat", "provider-openai-chat", "/v1", "", "\"gpt-4o-mini\""),
         provider("messages", "provider-anthropic", "", "", "\"claude-sonnet-4-6\", \"claude-opus-5-5\""),
-        provider("responses", "provider-openai-responses", "/v1", ", account = \"acc-1\"", "\"gpt-6-sol\""),
+        provider("responses", "provider-openai-responses", "/v1", "", "\"gpt-6-sol\""),
     ]
     .concat();
     let path = home.path().join("config.toml");

@@ -34,7 +34,7 @@ impl Settings {
             },
             "account": {
                 "type": "string", "default": "",
-                "description": "The account of a subscription, sent as chatgpt-account-id."
+                "description": "The account of a subscription, sent as chatgpt-account-id. Without it: the one that the token names."
             },
             "reasoning-summary": {
                 "type": "string", "enum": ["none", "auto", "concise", "detailed"], "default": "auto",

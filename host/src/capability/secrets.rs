@@ -12,6 +12,8 @@ pub mod redact;
 mod spelling;
 mod value;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac as _};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha512};
@@ -53,6 +55,10 @@ impl Host for View<'_> {
 
     async fn mac(&mut self, name: String, rounds: Vec<Vec<u8>>) -> wasmtime::Result<Result<Vec<u8>, Error>> {
         Ok(self.call.secrets.instance().mac(&name, &rounds))
+    }
+
+    async fn fact(&mut self, name: String, claim: String) -> wasmtime::Result<Result<Option<String>, Error>> {
+        Ok(self.call.secrets.instance().fact(&name, &claim))
     }
 
     async fn digest(&mut self, data: Vec<u8>) -> wasmtime::Result<Result<Vec<u8>, Error>> {
@@ -97,6 +103,30 @@ impl InstanceSecrets {
         }
         Ok(key.to_vec())
     }
+}
+
+/// Of what is told of a token, in bytes.
+const FACT_MAX: usize = 1 << 10;
+
+impl InstanceSecrets {
+    fn fact(&self, name: &str, claim: &str) -> Result<Option<String>, Error> {
+        let (value, _) = self.for_use(name, &format!("the fact {claim}"), |one| *one == Use::Fact(claim.into()))?;
+        Ok(claim_of(value.expose(), claim))
+    }
+}
+
+/// A claim of a JSON Web Token (RFC 7519): header, payload and signature, each in base64url.
+fn claim_of(token: &str, pointer: &str) -> Option<String> {
+    let mut parts = token.split('.');
+    let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
+    let payload = Zeroizing::new(URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?);
+    let claims: serde_json::Value = serde_json::from_slice(&payload).ok()?;
+    let fact = match claims.pointer(pointer)? {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    (fact.len() <= FACT_MAX).then_some(fact)
 }
 
 #[cfg(test)]

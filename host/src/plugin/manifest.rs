@@ -86,6 +86,8 @@ pub enum SecretUse {
     },
     /// In the data of a digest.
     Digest,
+    /// Telling a claim of the token that it is.
+    Fact(String),
 }
 
 /// One audience and one name.
@@ -282,6 +284,7 @@ fn secret(from: wit::Secret) -> Result<Secret, ManifestError> {
                 wit::SecretUse::Compare => SecretUse::Compare,
                 wit::SecretUse::Mac(mac) => SecretUse::Mac { prefix: mac.prefix, rounds: mac.rounds },
                 wit::SecretUse::Digest => SecretUse::Digest,
+                wit::SecretUse::Fact(claim) => SecretUse::Fact(one_line(&claim)),
                 wit::SecretUse::Other(other) => {
                     return Err(ManifestError::Unknown { secret: one_line(&from.name), kind: one_line(&other.kind) });
                 }

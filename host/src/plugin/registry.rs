@@ -575,7 +575,7 @@ fn audience(usage: &SecretUse) -> Option<&str> {
         | SecretUse::Frame(at)
         | SecretUse::Environment(at) => Some(&at.audience),
         SecretUse::Path(audience) => Some(audience),
-        SecretUse::Verify | SecretUse::Compare | SecretUse::Mac { .. } | SecretUse::Digest => None,
+        SecretUse::Verify | SecretUse::Compare | SecretUse::Mac { .. } | SecretUse::Digest | SecretUse::Fact(_) => None,
     }
 }
 
@@ -613,6 +613,7 @@ fn usage_of(usage: &SecretUse, audience: Option<Entry>) -> Option<Use> {
         SecretUse::Compare => Use::Compare,
         SecretUse::Mac { prefix, rounds } => Use::Mac { prefix: prefix.clone(), rounds: *rounds },
         SecretUse::Digest => Use::Digest,
+        SecretUse::Fact(claim) => Use::Fact(claim.clone()),
     })
 }
 

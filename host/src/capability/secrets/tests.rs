@@ -287,3 +287,27 @@ fn what_a_person_has_to_set_yet_is_listed() {
     assert_eq!(secrets(None, vec![]).instance().missing(), ["key"]);
     assert_eq!(secrets(Some("a-good-secret"), vec![]).instance().missing(), Vec::<&str>::new());
 }
+
+#[test]
+fn a_token_tells_the_claims_that_are_declared_and_no_other() {
+    let part = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+    let payload = r#"{"https://a.test/auth":{"account":"acc-7"},"exp":1700000000,"deep":{},"sub":"somebody"}"#;
+    let token = format!("{}.{}.{}", part(r#"{"alg":"none"}"#), part(payload), part("signature"));
+    let account = "/https:~1~1a.test~1auth/account";
+    let facts = |value: &str| {
+        let call =
+            secrets(Some(value), vec![Use::Fact(account.into()), Use::Fact("/exp".into()), Use::Fact("/deep".into())]);
+        [account, "/exp", "/deep", "/sub"].map(|claim| call.instance().fact("key", claim).map_err(|_| "denied"))
+    };
+    let some = |text: &str| Ok(Some(text.to_string()));
+    assert_eq!(facts(&token), [some("acc-7"), some("1700000000"), Ok(None), Err("denied")]);
+    for no_token in [
+        "sk-a-plain-key",
+        "header.payload",
+        "header.%%%.signature",
+        &format!("header.{}.signature", part("[1]")),
+        "...........",
+    ] {
+        assert_eq!(facts(no_token), [Ok(None), Ok(None), Ok(None), Err("denied")], "{no_token}");
+    }
+}

@@ -127,6 +127,8 @@ pub enum Use {
     },
     /// In the data of `secrets.digest`.
     Digest,
+    /// `secrets.fact`, with this claim.
+    Fact(String),
 }
 
 impl Use {
@@ -140,7 +142,12 @@ impl Use {
             | Self::Json { audience, .. }
             | Self::Form { audience, .. }
             | Self::Frame { audience, .. } => Some(audience),
-            Self::Environment { .. } | Self::Verify | Self::Compare | Self::Mac { .. } | Self::Digest => None,
+            Self::Environment { .. }
+            | Self::Verify
+            | Self::Compare
+            | Self::Mac { .. }
+            | Self::Digest
+            | Self::Fact(_) => None,
         }
     }
 }
