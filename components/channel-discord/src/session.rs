@@ -38,6 +38,8 @@ const ME: &str = "me";
 
 /// Ms within which a connection has to be signed in.
 const SIGN_IN_WITHIN: u64 = 20_000;
+/// No alarm of the host's is sooner, in ms.
+const SOONEST: u64 = 100;
 /// So often the address that the session named is tried, before the common one is.
 const TRIES: u32 = 3;
 /// A close with this code keeps the session; 1000 and 1001 would end it.
@@ -151,10 +153,10 @@ pub fn frame(api: Api<'_>, source: &Source, frame: &Frame) -> Result<(), Channel
 
 fn hello(api: Api<'_>, on: ConnectionId, data: &Value) -> Result<(), ChannelError> {
     let host = api.host;
-    let every = data.get("heartbeat_interval").and_then(Value::as_u64).unwrap_or(41_250).max(100);
+    let every = data.get("heartbeat_interval").and_then(Value::as_u64).unwrap_or(41_250).max(SOONEST);
     host.set(EVERY, &every.to_string())?;
     // Somewhere in the interval, so that those who were cut off together do not come back in step.
-    host.alarm(BEAT, host.now() % every, Some(on))?;
+    host.alarm(BEAT, (host.now() % every).max(SOONEST), Some(on))?;
     let token = token(host)?;
     let sequence = host.get(SEQUENCE)?.and_then(|text| text.parse::<u64>().ok());
     let first = match session(host)?.zip(sequence) {

@@ -104,7 +104,7 @@ fn it_dials_says_who_it_is_and_beats() {
         alarms,
         [
             ("signed-in".to_string(), 20_000),
-            beat(NOW % 41_250),
+            beat((NOW % 41_250).max(100)),
             ("commands".to_string(), 100),
             beat(41_250),
             beat(41_250)
