@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::contract::exports::openpista::plugin::channel::{DeliveryError, Outcome};
 use crate::contract::openpista::gateway::gateway::Approval;
+use crate::handle::Handle;
 use crate::host::Fault;
 use crate::markup::{cost, markdown};
 use crate::show::{Chat, nonce};
@@ -29,11 +30,12 @@ pub fn ask(chat: &Chat<'_>, approval: &Approval) -> Result<Outcome, DeliveryErro
     });
     let buttons = json!({"components": [{"type": 1, "components": buttons}]});
     let all = cut(question(&approval.tool, &approval.arguments));
+    let handle = Handle::parse(approval.handle.as_deref());
     let mut last = None;
     for (at, piece) in all.iter().enumerate() {
         let more = if at + 1 == all.len() { buttons.clone() } else { Value::Null };
         let key = nonce(&[chat.channel(), &approval.id, &at.to_string()]);
-        last = Some(chat.send(&markdown(piece), &key, approval.handle.as_deref(), more)?.0);
+        last = Some(chat.send(&markdown(piece), &key, &handle, more)?.0);
     }
     Ok(Outcome::Done(last))
 }

@@ -1,15 +1,16 @@
 //! Runs of text as the Markdown of messages.
 //!
-//! It is the service's own dialect: what would mean something in it is escaped unless it is meant, marks stand directly at
-//! the words, and an address is written between angle brackets, so that it ends where it ends and nothing is fetched to be
-//! shown below the message. `@everyone` stays a word by what is sent beside the text, not by how it is written.
+//! It is the service's own dialect: what would mean something in it is escaped unless it is meant, and an address is written
+//! between angle brackets, so that it ends where it ends and nothing is fetched to be shown below the message. `@everyone`
+//! stays a word by what is sent beside the text, not by how it is written.
 
-use openpista_plugin::rich::{Run, Style};
+use openpista_plugin::marks::{Dialect, without, write};
+use openpista_plugin::rich::Run;
 
-/// Between two marks that would be read as one.
-const APART: char = '\u{200b}';
 /// A longer address is left out: there has to be room for words.
 const LINK_MOST: usize = 500;
+
+const DIALECT: Dialect = Dialect { marks: ["~~", "**", "*"], words, code, block, link };
 
 /// How long a message with these runs is, as the service counts.
 pub fn cost(runs: &[Run]) -> usize {
@@ -18,185 +19,79 @@ pub fn cost(runs: &[Run]) -> usize {
 
 /// The Markdown.
 pub fn markdown(runs: &[Run]) -> String {
-    let mut writer = Writer::default();
-    for run in runs {
-        writer.run(run);
-    }
-    writer.marks(&[]);
-    writer.text
+    write(runs, &DIALECT)
 }
 
-#[derive(Default)]
-struct Writer {
-    text: String,
-    /// White space that is due before more text comes, and whether it is quoted: marks do not stand beside it.
-    space: Vec<(char, bool)>,
-    /// The marks that are open, the last one innermost.
-    open: Vec<&'static str>,
-    /// The text ends with a mark that was closed.
-    closed: bool,
+fn words(words: &str, first: bool) -> String {
+    let (mut text, mut rest) = (String::new(), words);
+    while let Some(letter) = rest.chars().next() {
+        let begins = ["https://", "http://"].iter().any(|scheme| rest.starts_with(scheme));
+        // Within a word it is none.
+        if begins && !text.ends_with(char::is_alphanumeric) {
+            let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '<' | '>')).unwrap_or(rest.len());
+            let (whole, _) = rest.split_at(end);
+            let address = whole.trim_end_matches(['.', ',', ':', ';', '!', '?', '"', '\'', ')', ']', '*', '_']);
+            text.push_str(&format!("<{address}>"));
+            rest = rest.strip_prefix(address).unwrap_or_default();
+            continue;
+        }
+        let begins_line = first && text.trim().is_empty() && matches!(letter, '#' | '>' | '-');
+        if begins_line || special(letter) {
+            text.push('\\');
+        }
+        text.push(letter);
+        rest = rest.strip_prefix(letter).unwrap_or_default();
+    }
+    text
 }
 
-impl Writer {
-    fn run(&mut self, run: &Run) {
-        let Style { quote, .. } = run.style;
-        if let Some(language) = &run.style.block {
-            self.marks(&[]);
-            self.due(quote);
-            return self.block(&run.text, language, quote);
-        }
-        if run.text.trim().is_empty() {
-            return self.space.extend(run.text.chars().map(|space| (space, quote)));
-        }
-        let marks = [(run.style.strike, "~~"), (run.style.bold, "**"), (run.style.italic, "*")];
-        let marks: Vec<&'static str> = marks.into_iter().filter(|(on, _)| *on).map(|(_, mark)| mark).collect();
-        let words = run.text.trim();
-        let (before, behind) = run.text.split_once(words).unwrap_or_default();
-        self.space.extend(before.chars().map(|space| (space, quote)));
-        self.marks(&marks);
-        self.due(quote);
-        for mark in marks.iter().skip(self.open.len()) {
-            if self.closed {
-                self.text.push(APART);
-                self.closed = false;
-            }
-            self.text.push_str(mark);
-            self.open.push(mark);
-        }
-        match run.style.link.as_deref().and_then(address) {
-            Some(link) => {
-                self.text.push('[');
-                self.words(words, quote, run.style.code, true);
-                self.text.push_str(&format!("](<{link}>)"));
-                self.closed = false;
-            }
-            None => self.words(words, quote, run.style.code, false),
-        }
-        self.space.extend(behind.chars().map(|space| (space, quote)));
-    }
-
-    /// Closes what is open beyond the marks that both have.
-    fn marks(&mut self, wanted: &[&'static str]) {
-        let same = self.open.iter().zip(wanted).take_while(|(open, wanted)| open == wanted).count();
-        for mark in self.open.drain(same..).rev() {
-            self.text.push_str(mark);
-            self.closed = true;
-        }
-    }
-
-    /// Writes the space that is due. A line of a quotation begins with a mark, an empty one, too.
-    fn due(&mut self, quote: bool) {
-        for (space, quoted) in std::mem::take(&mut self.space) {
-            self.begin(quoted);
-            self.text.push(space);
-            self.closed = false;
-        }
-        self.begin(quote);
-    }
-
-    fn at_line(&self) -> bool {
-        self.text.is_empty() || self.text.ends_with('\n')
-    }
-
-    fn begin(&mut self, quote: bool) {
-        if quote && self.at_line() {
-            self.text.push_str("> ");
-            self.closed = false;
-        }
-    }
-
-    fn block(&mut self, code: &str, language: &str, quote: bool) {
-        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '#' | '_' | '.');
-        let language = Some(language).filter(|language| language.chars().all(good)).unwrap_or_default();
-        let code = apart(code, "```");
-        for (at, line) in format!("```{language}\n{code}\n```").split('\n').enumerate() {
-            if at > 0 {
-                self.text.push('\n');
-            }
-            self.begin(quote);
-            self.text.push_str(line);
-        }
-        self.closed = false;
-    }
-
-    fn words(&mut self, words: &str, quote: bool, code: bool, linked: bool) {
-        if code && !linked {
-            return self.code(words);
-        }
-        let mut rest = words;
-        while let Some(letter) = rest.chars().next() {
-            let begins = ["https://", "http://"].iter().any(|scheme| rest.starts_with(scheme));
-            // Within a word it is none.
-            if begins && !linked && !self.text.ends_with(char::is_alphanumeric) {
-                let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '<' | '>')).unwrap_or(rest.len());
-                let (whole, _) = rest.split_at(end);
-                let address = whole.trim_end_matches(['.', ',', ':', ';', '!', '?', '"', '\'', ')', ']', '*', '_']);
-                self.text.push_str(&format!("<{address}>"));
-                self.closed = false;
-                rest = rest.strip_prefix(address).unwrap_or_default();
-                continue;
-            }
-            self.begin(quote);
-            let first = self
-                .text
-                .trim_end_matches([' ', '\t'])
-                .rsplit('\n')
-                .next()
-                .is_some_and(|line| matches!(line, "" | ">"));
-            let special = matches!(letter, '\\' | '*' | '_' | '~' | '`' | '|' | '[' | ']' | '<');
-            if special || (first && matches!(letter, '#' | '>' | '-')) {
-                self.text.push('\\');
-            }
-            self.text.push(letter);
-            self.closed = false;
-            rest = rest.strip_prefix(letter).unwrap_or_default();
-        }
-    }
-
-    /// Code within a line is taken as it is; the marks around it are longer than those in it.
-    fn code(&mut self, code: &str) {
-        let mark = if code.contains('`') { "``" } else { "`" };
-        let code = apart(code, "``");
-        let space = |edge: bool| if edge { " " } else { "" };
-        let (before, behind) = (space(code.starts_with('`')), space(code.ends_with('`')));
-        if self.text.ends_with('`') {
-            self.text.push(APART);
-        }
-        self.text.push_str(&format!("{mark}{before}{code}{behind}{mark}"));
-        self.closed = false;
-    }
+fn special(letter: char) -> bool {
+    matches!(letter, '\\' | '*' | '_' | '~' | '`' | '|' | '[' | ']' | '<')
 }
 
-/// So that this mark, which would be the end of the code, is not in it.
-fn apart(code: &str, mark: &str) -> String {
-    let mut code = code.to_string();
-    while code.contains(mark) {
-        code = code.replacen(mark, &format!("`{APART}{}", mark.strip_prefix('`').unwrap_or_default()), 1);
-    }
-    code
+/// Code within a line is taken as it is; the marks around it are longer than those in it.
+fn code(code: &str) -> String {
+    let mark = if code.contains('`') { "``" } else { "`" };
+    let space = |edge: bool| if edge { " " } else { "" };
+    let (before, behind) = (space(code.starts_with('`')), space(code.ends_with('`')));
+    format!("{mark}{before}{}{behind}{mark}", without(code, "``"))
 }
 
-/// An address of the net, so that nothing in it ends it.
-fn address(link: &str) -> Option<String> {
+fn block(code: &str, language: &str) -> String {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '#' | '_' | '.');
+    let language = Some(language).filter(|language| language.chars().all(good)).unwrap_or_default();
+    format!("```{language}\n{}\n```", without(code, "```"))
+}
+
+/// Of an address of the net, so that nothing in it ends it. Words that look like an address themselves are not shown as
+/// leading anywhere.
+fn link(words: &str, link: &str) -> Option<String> {
     let good = ["http://", "https://"].iter().any(|scheme| link.starts_with(scheme)) && link.len() <= LINK_MOST;
-    good.then(|| {
-        link.chars()
-            .map(|letter| match letter {
-                '(' => "%28".to_string(),
-                ')' => "%29".to_string(),
-                '<' => "%3C".to_string(),
-                '>' => "%3E".to_string(),
-                '\\' => "%5C".to_string(),
-                c if c.is_whitespace() => "%20".to_string(),
-                other => other.to_string(),
-            })
-            .collect()
-    })
+    let mut text: String = words.chars().fold(String::from("["), |mut text, letter| {
+        text.extend(special(letter).then_some('\\'));
+        text.push(letter);
+        text
+    });
+    text.push_str("](<");
+    for letter in link.chars() {
+        match letter {
+            '(' => text.push_str("%28"),
+            ')' => text.push_str("%29"),
+            '<' => text.push_str("%3C"),
+            '>' => text.push_str("%3E"),
+            '\\' => text.push_str("%5C"),
+            c if c.is_whitespace() => text.push_str("%20"),
+            other => text.push(other),
+        }
+    }
+    text.push_str(">)");
+    good.then_some(text)
 }
 
 #[cfg(test)]
 mod tests {
     use openpista_plugin::cut::pieces;
+    use openpista_plugin::marks::APART;
     use openpista_plugin::rich::{parse, text};
     use proptest::prelude::*;
 

@@ -23,7 +23,7 @@ pub const BEAT: &str = "beat";
 /// The alarm by which a new connection has to be signed in.
 pub const SIGNED_IN: &str = "signed-in";
 
-/// Key of the session's id and of the address to resume it at, in two lines.
+/// Key of the session's id, what it tells of, and the address to resume it at: a line each.
 const SESSION: &str = "session";
 /// Key of the number of the last event.
 const SEQUENCE: &str = "sequence";
@@ -81,7 +81,7 @@ pub fn next(api: Api<'_>) -> Result<Request, ChannelError> {
     token(host)?;
     let attempts: u32 = host.get(ATTEMPTS)?.and_then(|text| text.parse().ok()).unwrap_or_default();
     host.set(ATTEMPTS, &attempts.saturating_add(1).to_string())?;
-    let session = session(host)?;
+    let session = session(api)?;
     let address = match &session {
         Some((_, address)) if !address.is_empty() && attempts < TRIES => address,
         _ => &api.settings.gateway,
@@ -90,9 +90,12 @@ pub fn next(api: Api<'_>) -> Result<Request, ChannelError> {
     Ok(Request { method: "GET".into(), url, headers: Vec::new(), body: Vec::new() })
 }
 
-fn session(host: &dyn Host) -> Result<Option<(String, String)>, Error> {
-    let kept = host.get(SESSION)?;
-    Ok(kept.as_deref().and_then(|kept| kept.split_once('\n')).map(|(id, address)| (id.into(), address.into())))
+/// The id and the address of the session that can be resumed. With other intents it would go on without what they bring.
+fn session(api: Api<'_>) -> Result<Option<(String, String)>, Error> {
+    let kept = api.host.get(SESSION)?.unwrap_or_default();
+    let mut lines = kept.lines().map(str::to_string);
+    let (id, intents, address) = (lines.next(), lines.next(), lines.next().unwrap_or_default());
+    Ok(id.filter(|_| intents == Some(api.settings.intents().to_string())).map(|id| (id, address)))
 }
 
 fn forget(host: &dyn Host) -> Result<(), Error> {
@@ -159,7 +162,7 @@ fn hello(api: Api<'_>, on: ConnectionId, data: &Value) -> Result<(), ChannelErro
     host.alarm(BEAT, (host.now() % every).max(SOONEST), Some(on))?;
     let token = token(host)?;
     let sequence = host.get(SEQUENCE)?.and_then(|text| text.parse::<u64>().ok());
-    let first = match session(host)?.zip(sequence) {
+    let first = match session(api)?.zip(sequence) {
         Some(((id, _), sequence)) => json!({"op": 6, "d": {"token": token, "session_id": id, "seq": sequence}}),
         None => {
             let properties = json!({"os": "linux", "browser": "openpista", "device": "openpista"});
@@ -193,7 +196,7 @@ fn dispatch(api: Api<'_>, frame: &Value, data: &Value) -> Result<(), ChannelErro
         host.tell(&Notice::Clear)?;
     }
     let taken = match frame.get("t").and_then(Value::as_str) {
-        Some("READY") => ready(host, data),
+        Some("READY") => ready(api, data),
         Some("MESSAGE_CREATE") => incoming::message(api, data),
         Some("INTERACTION_CREATE") => incoming::interaction(api, data),
         _ => Ok(()),
@@ -209,12 +212,14 @@ fn dispatch(api: Api<'_>, frame: &Value, data: &Value) -> Result<(), ChannelErro
     }
 }
 
-fn ready(host: &dyn Host, data: &Value) -> Result<(), ChannelError> {
+fn ready(api: Api<'_>, data: &Value) -> Result<(), ChannelError> {
+    let host = api.host;
     let text = |path: &str| data.pointer(path).and_then(Value::as_str);
     let (Some(session), Some(id)) = (text("/session_id"), text("/user/id")) else {
         return Err(ChannelError::Malformed("the gateway is ready without a session".into()));
     };
-    host.set(SESSION, &format!("{session}\n{}", text("/resume_gateway_url").unwrap_or_default()))?;
+    let address = text("/resume_gateway_url").unwrap_or_default();
+    host.set(SESSION, &format!("{session}\n{}\n{address}", api.settings.intents()))?;
     let application = text("/application/id").unwrap_or(id);
     host.set(ME, &format!("{id} {application} {}", text("/user/username").unwrap_or_default()))?;
     Ok(host.alarm(commands::ALARM, 100, None)?)

@@ -52,17 +52,12 @@ impl<'a> Chat<'a> {
     }
 
     /// Sends a message; its id and the hash of what it shows. In a server it answers the message that is meant.
-    pub fn send(&self, text: &str, nonce: &str, handle: Option<&str>, more: Value) -> Result<(String, u32), Fault> {
-        let body = self.body(text, nonce, &Handle::parse(handle), more);
-        shown(&self.api.call("POST", &self.path("messages"), &body)?, text)
-    }
-
-    fn body(&self, text: &str, nonce: &str, handle: &Handle, more: Value) -> Value {
+    pub fn send(&self, text: &str, nonce: &str, handle: &Handle, more: Value) -> Result<(String, u32), Fault> {
         let mut body = merged(message(text), json!({"nonce": nonce, "enforce_nonce": true}));
         if handle.named {
             body["message_reference"] = json!({"message_id": handle.id, "fail_if_not_exists": false});
         }
-        merged(body, more)
+        shown(&self.api.call("POST", &self.path("messages"), &merged(body, more))?, text)
     }
 
     /// Shows something else in a message.
@@ -79,7 +74,7 @@ impl<'a> Chat<'a> {
                 Ok(sent) => return shown(&sent, text),
             }
         }
-        shown(&self.api.call("POST", &self.path("messages"), &self.body(text, nonce, handle, Value::Null))?, text)
+        self.send(text, nonce, handle, Value::Null)
     }
 
     /// `channel.deliver`
@@ -90,10 +85,10 @@ impl<'a> Chat<'a> {
         let done = match delivery.content {
             DeliveryContent::Working => self.api.call("POST", &self.path("typing"), &json!({})).map(|_| ()),
             DeliveryContent::Draft(draft) => return self.put(&draft.text, known, &handle, &once, false),
-            DeliveryContent::Reply(reply) if reply.text.trim().is_empty() && known.messages.is_empty() => {
-                return self.put("✅", known, &handle, &once, true);
+            DeliveryContent::Reply(reply) => {
+                let silent = reply.text.trim().is_empty() && known.messages.is_empty();
+                return self.put(if silent { "✅" } else { &reply.text }, known, &handle, &once, true);
             }
-            DeliveryContent::Reply(reply) => return self.put(&reply.text, known, &handle, &once, true),
             DeliveryContent::Failed(why) => self.say(&format!("❌ {why}"), &once, &handle, &known),
             DeliveryContent::Notice(words) => self.say(&words, &once, &handle, &known),
             DeliveryContent::Media(file) => self.file(file, &once),
@@ -107,12 +102,9 @@ impl<'a> Chat<'a> {
     fn say(&self, words: &str, nonce: &str, handle: &Handle, known: &Shown) -> Result<(), Fault> {
         let cut = pieces(vec![Run::plain(words)], MESSAGE, &cost);
         let text = cut.first().map(|runs| markdown(runs)).unwrap_or_default();
-        if known.messages.is_empty() {
-            self.answer(&text, nonce, handle).map(|_| ())
-        } else {
-            shown(&self.api.call("POST", &self.path("messages"), &self.body(&text, nonce, handle, Value::Null))?, &text)
-                .map(|_| ())
-        }
+        // Where the command stands is what was shown before.
+        let place = if known.messages.is_empty() { handle.clone() } else { Handle::default() };
+        self.answer(&text, nonce, &place).map(|_| ())
     }
 
     /// Brings the turn's messages nearer to this text, by one step.
@@ -150,17 +142,14 @@ impl<'a> Chat<'a> {
             (_, Some(piece), Some(id)) => {
                 let (id, hash) = match self.edit(&id, piece, Value::Null) {
                     // The person deleted it: under its own nonce the API might say that it is there.
-                    Err(Fault::Missing) => self.send(piece, &nonce(&[&key, once]), None, Value::Null)?,
+                    Err(Fault::Missing) => self.send(piece, &nonce(&[&key, once]), &Handle::default(), Value::Null)?,
                     edited => (id, edited.map(|()| hash(piece))?),
                 };
                 known.put(at, id, hash);
             }
             (_, Some(piece), None) => {
-                let (id, hash) = if at == 0 {
-                    self.answer(piece, &key, handle)?
-                } else {
-                    self.send(piece, &key, None, Value::Null)?
-                };
+                let place = if at == 0 { handle.clone() } else { Handle::default() };
+                let (id, hash) = self.answer(piece, &key, &place)?;
                 known.put(at, id, hash);
             }
             (_, None, _) => {

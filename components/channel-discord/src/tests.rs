@@ -136,6 +136,15 @@ fn a_session_goes_on_behind_its_last_event() {
 }
 
 #[test]
+fn with_other_intents_a_session_begins_anew() {
+    let mut stage = with(json!({}));
+    stage.web.settings = Settings::parse(r#"{"groups": "all"}"#);
+    assert!(!session::next(stage.api()).unwrap().url.contains("resume"));
+    frame(&stage, json!({"op": 10, "d": {"heartbeat_interval": 41_250}})).unwrap();
+    assert_eq!((&sent(&stage)[0]["op"], &sent(&stage)[0]["d"]["intents"]), (&json!(2), &json!(37_376)));
+}
+
+#[test]
 fn close_codes_say_whether_to_resume_to_begin_anew_or_to_wait_for_a_person() {
     let close = |code: u16| {
         let stage = with(json!({}));
