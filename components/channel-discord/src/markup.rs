@@ -137,50 +137,37 @@ mod tests {
         let mut open: Vec<&str> = Vec::new();
         let mut rest = markdown;
         while let Some(letter) = rest.chars().next() {
-            if (text.is_empty() || text.ends_with('\n')) && rest.starts_with("> ") {
-                rest = &rest[2..];
-                continue;
-            }
-            if let Some(mark) = ["```", "``", "`"].into_iter().find(|mark| rest.starts_with(mark)) {
-                let inner = &rest[mark.len()..];
-                let end = inner.find(mark).ok_or(format!("{mark} stays open"))?;
-                let code = &inner[..end];
+            let behind = |mark: &str| rest.strip_prefix(mark);
+            let marked = |marks: [&'static str; 3]| marks.into_iter().find(|mark| rest.starts_with(mark));
+            let next = rest.strip_prefix(letter).unwrap_or_default();
+            if let Some(quoted) = behind("> ").filter(|_| text.is_empty() || text.ends_with('\n')) {
+                rest = quoted;
+            } else if let Some(mark) = marked(["```", "``", "`"]) {
+                let inner = behind(mark).unwrap_or_default();
+                let (code, later) = inner.split_once(mark).ok_or(format!("{mark} stays open"))?;
                 text.push_str(if mark == "```" { code.split_once('\n').ok_or("no line")?.1 } else { code });
-                rest = &inner[end + mark.len()..];
-                continue;
-            }
-            if let Some(mark) = ["**", "~~", "*"].into_iter().find(|mark| rest.starts_with(mark)) {
+                rest = later;
+            } else if let Some(mark) = marked(["**", "~~", "*"]) {
                 match open.iter().position(|one| *one == mark) {
                     Some(at) => drop(open.remove(at)),
                     None => open.push(mark),
                 }
-                rest = &rest[mark.len()..];
-                continue;
-            }
-            match letter {
-                '\\' => {
-                    let escaped = rest[1..].chars().next().ok_or("nothing is escaped")?;
-                    text.push(escaped);
-                    rest = &rest[1 + escaped.len_utf8()..];
-                }
-                '<' => {
-                    let end = rest.find('>').ok_or("no end")?;
-                    if !rest.starts_with("<http") {
-                        return Err(format!("what is {rest}?"));
-                    }
-                    text.push_str(&rest[1..end]);
-                    rest = &rest[end + 1..];
-                }
-                '[' => rest = &rest[1..],
-                ']' => {
-                    let end = rest.find(">)").filter(|_| rest.starts_with("](<")).ok_or("no address")?;
-                    rest = &rest[end + 2..];
-                }
-                '_' | '|' | '~' => return Err(format!("{letter} means something")),
-                other => {
-                    text.push(other);
-                    rest = &rest[other.len_utf8()..];
-                }
+                rest = behind(mark).unwrap_or_default();
+            } else if letter == '\\' {
+                let escaped = next.chars().next().ok_or("nothing is escaped")?;
+                text.push(escaped);
+                rest = next.strip_prefix(escaped).unwrap_or_default();
+            } else if letter == '<' {
+                let (address, later) = next.split_once('>').filter(|_| next.starts_with("http")).ok_or("what is <?")?;
+                text.push_str(address);
+                rest = later;
+            } else if letter == ']' {
+                rest = behind("](<").and_then(|link| link.split_once(">)")).ok_or("no address")?.1;
+            } else if matches!(letter, '_' | '|' | '~') {
+                return Err(format!("{letter} means something"));
+            } else {
+                text.extend((letter != '[').then_some(letter));
+                rest = next;
             }
         }
         if open.is_empty() { Ok(text) } else { Err(format!("{open:?} stay open")) }
