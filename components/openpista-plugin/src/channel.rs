@@ -269,6 +269,9 @@ macro_rules! channel_stage {
                 Ok(tags.iter().filter(|(_, all)| all.iter().any(|one| one == tag)).map(|(id, _)| *id).collect())
             }
             fn alarm(&self, name: &str, after_ms: u64, on: Option<ConnectionId>) -> Result<(), Error> {
+                if after_ms < 100 {
+                    return Err(Error::Invalid("an alarm is at least 100 ms away".into()));
+                }
                 self.alarms.borrow_mut().push((name.into(), after_ms, on));
                 Ok(())
             }

@@ -5,8 +5,8 @@
 //! - [`sse`]: server-sent events out of any pieces.
 //! - For channels: [`channel_errors!`] puts the contract's error into their words. For messengers: [`channel_host!`],
 //!   [`messenger_faults!`] and [`messenger_questions!`] are what each needs around its own bindings, [`channel_stage!`] is a
-//!   host for its tests, [`rich`] is Markdown as runs of text with a style,
-//!   [`cut`] such text in pieces that fit, [`question`] the words and buttons of an approval, [`shown`] the messages that
+//!   host for its tests, [`rich`] is Markdown as runs of text with a style, [`cut`] such text in pieces that fit, [`marks`]
+//!   writes it in a messenger's own Markdown, [`question`] the words and buttons of an approval, [`shown`] the messages that
 //!   show a growing reply, [`multipart`] the body of an upload.
 //! - For providers: [`exchange`] follows an answer, [`failure`] maps what goes wrong, [`models`] is a table of what is
 //!   known of models, [`request`] has the pieces that requests are made of, [`tool_names`] makes names and ids legal,
@@ -18,6 +18,7 @@ pub mod cut;
 pub mod errors;
 pub mod exchange;
 pub mod failure;
+pub mod marks;
 pub mod models;
 pub mod multipart;
 mod provider;

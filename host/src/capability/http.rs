@@ -245,12 +245,21 @@ impl Host for View<'_> {
     }
 }
 
-/// What the ledger says of a request: no query, and names for secrets.
+/// A part of a path with more characters is no name of anything: services write tokens there that they gave out themselves.
+const NAME_MOST: usize = 64;
+
+/// What the ledger says of a request: no query, names for secrets, and of the path what may be names.
 fn noted(request: &Request, secrets: &CallSecrets) -> String {
     let method = &request.method;
     let place =
         Url::parse(&request.url).ok().and_then(|url| Some(format!("{}{}", Target::of(&url)?.entry(), url.path())));
-    secrets.redact(&place.map_or_else(|| format!("{method} without a host"), |place| format!("{method} {place}")))
+    let Some(place) = place else { return format!("{} without a host", secrets.redact(method)) };
+    let place = secrets.redact(&format!("{method} {place}"));
+    let names = place.split('/').enumerate().map(|(at, name)| match name.char_indices().nth(NAME_MOST) {
+        Some(_) if at > 0 => "…",
+        _ => name,
+    });
+    names.collect::<Vec<_>>().join("/")
 }
 
 impl HostIncoming for View<'_> {

@@ -94,9 +94,12 @@ async fn serve(instance: &Arc<Instance>, transport: &Arc<Transport>, socket: Dia
     }
     let (end, auth_required) = websocket::serve(socket, &link, outgoing, false).await;
     let reason = format!("the connection ended with {}: {}", end.code, end.reason);
-    link.closed(end).await;
-    match (opened, auth_required) {
-        (EventOutcome::AuthRequired(reason), _) | (_, Some(reason)) => Next::Credential(reason),
+    // What a server closes with may say that a person has to do something.
+    let closed = link.closed(end).await;
+    match (opened, auth_required, closed) {
+        (EventOutcome::AuthRequired(reason), ..) | (_, Some(reason), _) | (.., EventOutcome::AuthRequired(reason)) => {
+            Next::Credential(reason)
+        }
         _ => Next::Wait(None, reason),
     }
 }

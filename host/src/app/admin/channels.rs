@@ -105,15 +105,21 @@ impl Admin {
             let down = own
                 .iter()
                 .any(|transport| !matches!(transport.state, State::Open | State::Listening | State::Off { .. }));
+            let waits = own.iter().find_map(|transport| match &transport.state {
+                State::AuthRequired { reason } => Some(reason.clone()),
+                _ => None,
+            });
             let state = match (&status.failed, own.is_empty(), down) {
                 (Some(_), _, _) | (None, true, _) => "down",
+                // Nothing happens until a person has done something.
+                (None, false, true) if waits.is_some() => "down",
                 (None, false, _) if off => "off",
                 (None, false, true) => "connecting",
                 (None, false, false) => "live",
             };
             let served = own.iter().any(|transport| matches!(transport.kind, "http" | "websocket"));
             let address = if served { self.0.address() } else { None };
-            let detail = status.failed.or(status.notice).or(address).unwrap_or_default();
+            let detail = status.failed.or(waits).or(status.notice).or(address).unwrap_or_default();
             let transports = own
                 .into_iter()
                 .map(|transport| TransportSummary {

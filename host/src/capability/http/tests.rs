@@ -299,6 +299,9 @@ async fn the_ledger_sees_names_for_secrets_and_no_query() {
     let request = get(format!("https://api.test/bot{}/getMe?q={SECRET}", world.stand_in()));
     assert_eq!(noted(&request, &world.secrets), "GET api.test/bot[secret key]/getMe");
     assert_eq!(noted(&get("nonsense"), &world.secrets), "GET without a host");
+    let given_out = get(format!("https://api.test/hooks/{}/{}/messages", "7".repeat(64), "t".repeat(65)));
+    let name = "7".repeat(64);
+    assert_eq!(noted(&given_out, &world.secrets), format!("GET api.test/hooks/{name}/…/messages"));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::DuplexStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 use crate::capability::connection::{Connections as _, Effect};
 use crate::transport::fake::{Attempt, Fake, Seen, setup};
@@ -128,4 +128,25 @@ async fn a_missing_credential_parks_it_until_it_is_woken() {
     fake.until(|hub| hub.status()[0].state == parked("the token was refused")).await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(fake.asked().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_only_a_person_can_mend_parks_it() {
+    let fake = Fake::new();
+    let (attempt, mut server) = opens().await;
+    fake.attempts(vec![attempt]);
+    fake.on_event(|_, event| match event {
+        Event::Closed(closed) if closed.code == 4004 => EventOutcome::AuthRequired("the token was refused".into()),
+        _ => EventOutcome::Taken,
+    });
+    fake.configure("bot", dial()).unwrap();
+    assert_eq!(fake.seen().await, Seen::opened("gateway", ""));
+    let refused = CloseFrame { code: 4004.into(), reason: "no".into() };
+    server.send(Message::Close(Some(refused))).await.unwrap();
+    while let Some(Ok(_)) = server.next().await {}
+    assert_eq!(fake.seen().await, Seen::closed("gateway", 4004, "no"));
+    let parked = State::AuthRequired { reason: "the token was refused".into() };
+    fake.until(|hub| hub.status()[0].state == parked).await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(fake.asked().len(), 1);
 }
