@@ -19,6 +19,7 @@ pub mod errors;
 pub mod exchange;
 pub mod failure;
 pub mod marks;
+pub mod messenger;
 pub mod models;
 pub mod multipart;
 mod provider;

@@ -30,7 +30,8 @@ fn of_folder(folder: &Path) -> Result<usize> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if name == "tests" || name == "stage" {
+        // `cargo component` leaves bindings there.
+        if matches!(name.as_str(), "tests" | "stage" | "bindings") {
             continue;
         }
         if path.is_dir() {
