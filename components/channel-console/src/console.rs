@@ -4,6 +4,7 @@
 //! commands). Deliveries are printed as they come; after each that ends something the prompt is written again. Marks tell
 //! the host where a line has to begin and what is the prompt: it knows where the cursor is, and whether a line is edited.
 
+use openpista_plugin::question::details;
 use serde_json::{Value, json};
 
 use crate::contract::exports::openpista::plugin::approvals::Verdict;
@@ -16,7 +17,7 @@ use crate::contract::openpista::gateway::gateway::{Approval, Decision, Inbound, 
 use crate::contract::openpista::types::types::{Error, Timestamp};
 use crate::markdown::Marks;
 use crate::receipt::Printed;
-use crate::screen::{FRESH, Style, arguments, details, harmless, one_line, size};
+use crate::screen::{FRESH, Style, arguments, harmless, one_line, size};
 
 /// The one conversation, and the tag of its connection.
 pub const CONVERSATION: &str = "console";
@@ -119,12 +120,13 @@ impl Terminal {
         Self { color: yes("color"), edits: yes("edit") }
     }
 
-    fn parse(text: &str) -> Self {
-        Self { color: text.contains("color"), edits: text.contains("edit") }
-    }
-
-    fn kept(self) -> String {
-        [(self.color, "color"), (self.edits, "edit")].iter().filter(|(can, _)| *can).map(|(_, what)| *what).collect()
+    fn kept(self) -> &'static str {
+        match (self.color, self.edits) {
+            (true, true) => "color edit",
+            (true, false) => "color",
+            (false, true) => "edit",
+            (false, false) => "",
+        }
     }
 }
 
@@ -148,7 +150,8 @@ impl<'a, H: Host> Console<'a, H> {
     /// For one call.
     pub fn new(host: &'a H, settings: Settings) -> Self {
         // Without it nothing is lost but looks.
-        let terminal = host.get(TERMINAL).ok().flatten().map_or_else(Terminal::default, |text| Terminal::parse(&text));
+        let kept = host.get(TERMINAL).ok().flatten().unwrap_or_default();
+        let terminal = Terminal { color: kept.contains("color"), edits: kept.contains("edit") };
         let style = style(settings.color, terminal);
         Self { host, settings, terminal, style }
     }
@@ -352,7 +355,7 @@ impl<'a, H: Host> Console<'a, H> {
     fn question(&self, approval: &Approval) -> String {
         let bar = |bar: &str| self.style.question(bar);
         let tool = self.style.strong(&one_line(&approval.tool, 80));
-        let details = details(&approval.arguments);
+        let details = harmless(&details(&approval.arguments));
         let summary = one_line(&approval.summary, 400);
         let summary = if one_line(&details, 400).contains(&summary) { String::new() } else { format!(" {summary}") };
         let mut text = format!("{FRESH}{} {tool}{summary}\n", bar("╭"));

@@ -3,6 +3,9 @@
 
 use crate::markdown::Marks;
 
+/// What FNV-1a begins with.
+const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+
 /// What is on the screen of the turn's text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Printed {
@@ -10,13 +13,15 @@ pub struct Printed {
     pub bytes: usize,
     /// Of those bytes, to see whether a later text begins with them.
     hash: u64,
+    /// The same without white space at the end, which the whole reply may lack.
+    solid: (usize, u64),
     /// Where in its Markdown the text is.
     pub marks: Marks,
 }
 
 impl Printed {
     /// Nothing yet.
-    pub const NOTHING: Self = Self { bytes: 0, hash: 0xcbf2_9ce4_8422_2325, marks: Marks::BEGIN };
+    pub const NOTHING: Self = Self { bytes: 0, hash: BASIS, solid: (0, BASIS), marks: Marks::BEGIN };
 
     /// From a receipt; a missing or strange one is [`Printed::NOTHING`].
     pub fn parse(receipt: Option<&str>) -> Self {
@@ -25,6 +30,7 @@ impl Printed {
             Some(Self {
                 bytes: fields.next()?.parse().ok()?,
                 hash: u64::from_str_radix(fields.next()?, 16).ok()?,
+                solid: (fields.next()?.parse().ok()?, u64::from_str_radix(fields.next()?, 16).ok()?),
                 marks: Marks::of(fields.next()?.parse().ok()?),
             })
         };
@@ -33,18 +39,24 @@ impl Printed {
 
     /// As a receipt.
     pub fn receipt(self) -> String {
-        format!("{} {:016x} {}", self.bytes, self.hash, self.marks.bits())
+        let (solid, solid_hash) = self.solid;
+        format!("{} {:016x} {solid} {solid_hash:016x} {}", self.bytes, self.hash, self.marks.bits())
     }
 
     /// After `text` was printed too.
     pub fn and(self, text: &str, marks: Marks) -> Self {
-        Self { bytes: self.bytes + text.len(), hash: fnv(self.hash, text), marks }
+        let words = text.trim_end();
+        let solid = if words.is_empty() { self.solid } else { (self.bytes + words.len(), fnv(self.hash, words)) };
+        Self { bytes: self.bytes + text.len(), hash: fnv(self.hash, text), solid, marks }
     }
 
     /// What of `whole` is not printed yet; none if `whole` does not begin with what was printed.
     pub fn rest_of(self, whole: &str) -> Option<&str> {
-        let (before, rest) = whole.split_at_checked(self.bytes)?;
-        (fnv(Self::NOTHING.hash, before) == self.hash).then_some(rest)
+        let rest = |(bytes, hash): (usize, u64)| {
+            let (before, rest) = whole.split_at_checked(bytes)?;
+            (fnv(BASIS, before) == hash).then_some(rest)
+        };
+        rest((self.bytes, self.hash)).or_else(|| rest(self.solid))
     }
 
     /// What of a piece that begins at byte `since` of the text is not printed yet; none if text before it is missing.
@@ -77,6 +89,8 @@ mod tests {
         assert_eq!(printed.rest_of("one two three"), Some(" three"));
         assert_eq!(printed.rest_of("two three four"), None);
         assert_eq!(printed.rest_of("one"), None);
+        assert_eq!(printed.and(", ", Marks::BEGIN).rest_of("one two,\n\nthree"), Some("\n\nthree"));
+        assert_eq!(printed.and("  \n", Marks::BEGIN).rest_of("one two"), Some(""));
     }
 
     #[test]

@@ -1,13 +1,9 @@
 //! What may stand on a terminal: text without control characters, and colour where the person wants it.
 
-use openpista_plugin::clip::cut;
-use serde_json::Value;
+use openpista_plugin::question::details;
 
 /// Cells of arguments shown beside a tool's name.
 const ARGUMENTS: usize = 120;
-
-/// Characters of arguments shown in a question.
-const DETAILS: usize = 2_500;
 
 /// How things look.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,18 +66,6 @@ pub fn is_harmless(character: char) -> bool {
     !character.is_control() || matches!(character, '\n' | '\t')
 }
 
-/// The arguments of a call that a person has to judge: line by line, little left out.
-pub fn details(json: &str) -> String {
-    let text = match serde_json::from_str::<Value>(json) {
-        Ok(Value::Object(object)) => match object.iter().collect::<Vec<_>>().as_slice() {
-            [(_, value)] => plain(value),
-            several => several.iter().map(|(name, value)| format!("{name}: {}\n", plain(value))).collect(),
-        },
-        _ => json.to_string(),
-    };
-    cut(harmless(&text).trim_end(), DETAILS)
-}
-
 /// On one line, at most `cap` characters.
 pub fn one_line(text: &str, cap: usize) -> String {
     let mut line = String::new();
@@ -95,23 +79,9 @@ pub fn one_line(text: &str, cap: usize) -> String {
     line
 }
 
-/// The arguments of a tool call for the eye: the values of an object, without names when there is but one.
+/// The arguments of a tool call for the eye.
 pub fn arguments(json: &str) -> String {
-    let text = match serde_json::from_str::<Value>(json) {
-        Ok(Value::Object(object)) => match object.iter().collect::<Vec<_>>().as_slice() {
-            [] => String::new(),
-            [(_, value)] => plain(value),
-            several => {
-                several.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join(" ")
-            }
-        },
-        _ => json.to_string(),
-    };
-    one_line(&text, ARGUMENTS)
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_string)
+    one_line(&details(json), ARGUMENTS)
 }
 
 /// A number of bytes for a person.
@@ -135,7 +105,7 @@ mod tests {
     #[test]
     fn arguments_are_shown_without_json() {
         assert_eq!(arguments(r#"{"command":"ls -la\n  | wc"}"#), "ls -la | wc");
-        assert_eq!(arguments(r#"{"a":"x","b":2}"#), "a=x b=2");
+        assert_eq!(arguments(r#"{"a":"x","b":2}"#), "a: x b: 2");
         assert_eq!(arguments("{}"), "");
         assert_eq!(arguments("{broken"), "{broken");
         assert_eq!(arguments(&format!(r#"{{"a":"{}"}}"#, "é".repeat(500))).chars().count(), ARGUMENTS);
