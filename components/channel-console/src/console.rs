@@ -170,15 +170,11 @@ impl<'a, H: Host> Console<'a, H> {
     fn welcome(&mut self, opened: &Opened) -> Result<(), Error> {
         self.terminal = Terminal::of(&opened.headers);
         self.style = style(self.settings.color, self.terminal);
-        self.host.set(TERMINAL, &self.terminal.kept())?;
+        self.host.set(TERMINAL, self.terminal.kept())?;
         self.host.tag(opened.source.connection, CONVERSATION)?;
-        let keys = if self.terminal.edits {
-            "Ctrl-C stops an answer, Ctrl-D ends"
-        } else {
-            "/stop stops an answer, /quit ends"
-        };
-        self.host
-            .print(&format!("{}\n", self.style.dim(&format!("Type a message. /help shows the commands, {keys}."))))?;
+        let keys = if self.terminal.edits { ["Ctrl-C", "Ctrl-D"] } else { ["/stop", "/quit"] };
+        let words = format!("Type a message; /help for commands, {} to stop, {} to end.", keys[0], keys[1]);
+        self.host.print(&format!("{}\n", self.style.dim(&words)))?;
         self.host.print(&self.invitation()?)
     }
 
@@ -296,8 +292,12 @@ impl<'a, H: Host> Console<'a, H> {
             // Nothing new, or a piece is missing: the whole reply brings it.
             return Ok(None);
         };
+        // Behind a tool's line, the empty line that sets the next part of the text apart is one, not two.
+        let apart = self.style.color && printed.marks == Marks::BEGIN && printed.bytes > 0 && rest.starts_with("\n\n");
+        let rest_at = usize::from(apart);
         let mut marks = printed.marks;
-        let (drawn, taken) = self.drawn(rest, &mut marks, false);
+        let (drawn, taken) = self.drawn(rest.get(rest_at..).unwrap_or_default(), &mut marks, false);
+        let taken = taken + rest_at;
         let before = if printed.bytes == 0 { FRESH } else { "" };
         self.host.print(&format!("{before}{drawn}"))?;
         Ok(Some(printed.and(rest.get(..taken).unwrap_or_default(), marks).receipt()))
@@ -318,7 +318,7 @@ impl<'a, H: Host> Console<'a, H> {
     /// A line of its own within a turn.
     fn aside(&self, printed: Printed, words: &str) -> Result<Option<String>, Error> {
         self.host.print(&format!("{FRESH}{words}\n"))?;
-        Ok(Some(printed.receipt()))
+        Ok(Some(printed.interrupted().receipt()))
     }
 
     /// The end of something: the person's turn.

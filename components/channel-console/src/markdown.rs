@@ -27,6 +27,11 @@ impl Marks {
     pub const BEGIN: Self =
         Self { start: true, fence: false, heading: false, quote: false, bold: false, italic: false, code: false };
 
+    /// Something else was written on lines of its own.
+    pub fn interrupted(self) -> Self {
+        Self { fence: self.fence, ..Self::BEGIN }
+    }
+
     /// As a number, for a receipt.
     pub fn bits(self) -> u8 {
         let all = [self.start, self.fence, self.heading, self.quote, self.bold, self.italic, self.code];
@@ -138,10 +143,8 @@ impl Marks {
     fn goes_on(&mut self, rest: &str, before: Option<char>, last: bool, drawn: &mut String) -> Option<usize> {
         let character = rest.chars().next()?;
         if character == '\n' {
-            let fence = self.fence;
-            let coloured = !self.colours().is_empty();
-            *self = Self { fence, ..Self::BEGIN };
-            drawn.push_str(if coloured { "\x1b[0m\n" } else { "\n" });
+            drawn.push_str(if self.colours().is_empty() { "\n" } else { "\x1b[0m\n" });
+            *self = self.interrupted();
             return Some(1);
         }
         if self.fence {
@@ -293,7 +296,7 @@ mod tests {
             let (mut drawn, mut at, mut end) = (String::new(), 0, 0);
             while end < text.len() {
                 end = (end + size).min(text.len());
-                let (more, taken) = marks.draw(&text[at..end], end == text.len());
+                let (more, taken) = marks.draw(text.get(at..end).unwrap(), end == text.len());
                 marks = Marks::of(marks.bits());
                 drawn.push_str(&more);
                 at += taken;

@@ -50,6 +50,11 @@ impl Printed {
         Self { bytes: self.bytes + text.len(), hash: fnv(self.hash, text), solid, marks }
     }
 
+    /// After something else was printed on lines of its own.
+    pub fn interrupted(self) -> Self {
+        Self { marks: self.marks.interrupted(), ..self }
+    }
+
     /// What of `whole` is not printed yet; none if `whole` does not begin with what was printed.
     pub fn rest_of(self, whole: &str) -> Option<&str> {
         let rest = |(bytes, hash): (usize, u64)| {

@@ -76,7 +76,7 @@ impl Stage {
     fn open(&self) {
         self.open_on(&[]);
         let mut screen = self.screen.borrow_mut();
-        let welcome = "Type a message. /help shows the commands, /stop stops an answer, /quit ends.\n";
+        let welcome = "Type a message; /help for commands, /stop to stop, /quit to end.\n";
         *screen = screen.strip_prefix(welcome).unwrap().to_string();
     }
     fn open_on(&self, headers: &[(&str, &str)]) {
@@ -358,6 +358,20 @@ fn a_terminal_that_can_has_colours_and_markdown_and_the_setting_goes_first() {
 }
 
 #[test]
+fn the_text_behind_a_tools_line_is_set_apart_by_one_empty_line() {
+    let stage = Stage::default();
+    stage.open_on(&[("color", "yes")]);
+    stage.screen.borrow_mut().clear();
+    stage.types("show");
+    let done = activity(ActivityState::Done("exit code: 0".into()));
+    stage.turn(vec![draft("I look.", 0), done, draft("\n\nTwo *files", 7), reply("I look.\n\nTwo *files*.")]);
+    let shown = stage.screen();
+    let (_, text) = shown.split_once("show\n").unwrap();
+    let expected = "I look.\n\x1b[2m  ✓ exit code: 0\x1b[0m\n\nTwo \x1b[3mfiles\x1b[0m\x1b[3m\x1b[0m.\n\n";
+    assert!(text.starts_with(expected), "{text:?}");
+}
+
+#[test]
 fn ctrl_c_stops_what_runs_and_else_says_how_to_end() {
     let stage = Stage::default();
     stage.open();
@@ -375,7 +389,7 @@ fn ctrl_c_stops_what_runs_and_else_says_how_to_end() {
 fn where_lines_are_edited_the_prompt_follows_the_answer() {
     let stage = Stage::default();
     stage.open_on(&[("edit", "yes")]);
-    assert!(stage.screen().contains("Ctrl-C stops an answer, Ctrl-D ends."));
+    assert!(stage.screen().contains("Ctrl-C to stop, Ctrl-D to end."));
     let approval = stage.asks("a1", "ls");
     stage.types("y");
     stage
