@@ -96,6 +96,12 @@ async fn a_line_is_edited_and_found_again_after_a_restart() {
     terminal.shows("answer to oh hello world").await;
     terminal.says("/quit").await;
     assert_sane(&ended(&terminal).await);
+    drop(terminal);
+
+    // What the host says at its end is not for the next beginning.
+    let terminal = Terminal::start(&home, &[]).await;
+    let screen = terminal.waits_at(">").await;
+    assert!(screen.ends_with("o end.\n>"), "{screen}");
 }
 
 #[tokio::test]
