@@ -286,7 +286,11 @@ impl App {
 
 /// Runs the host until it is told to end: what `run` does.
 pub async fn daemon(config: Config, options: DaemonOptions) -> Result<()> {
-    let console = if options.console { Console::standard(true) } else { Err("the console is off".into()) };
+    let console = if options.console {
+        Console::standard(options.home.history_file(), options.shutdown.clone())
+    } else {
+        Err("the console is off".into())
+    };
     let app = App::assemble(config, console, options.known, options.shutdown.clone()).await?;
     if let Some(why) = app.nothing_to_run() {
         tracing::warn!("{why}");
@@ -294,7 +298,7 @@ pub async fn daemon(config: Config, options: DaemonOptions) -> Result<()> {
     let socket = crate::admin::Server::bind(&options.home.socket())?;
     let handler = Arc::new(Admin(Arc::clone(&app)));
     let answering = tokio::spawn(socket.serve(handler, options.shutdown.clone()));
-    let served = app.serve(|app| welcome(app, options.console)).await;
+    let served = app.serve(welcome).await;
     options.shutdown.cancel();
     // Its last answers are given.
     let _ = answering.await;
@@ -310,7 +314,7 @@ pub async fn offline(config: Config, known: Arc<Known>) -> Result<SharedHandler>
 }
 
 /// What a person sees when the host is ready.
-fn welcome(app: &App, console: bool) {
+fn welcome(app: &App) {
     let model = match app.models.choice() {
         Some(choice) => {
             let model = choice.model.map(|model| format!("/{model}")).unwrap_or_default();
@@ -331,9 +335,6 @@ fn welcome(app: &App, console: bool) {
     }
     for broken in &snapshot.broken {
         lines.push(format!("  {} can't be used: {}", broken.file, broken.reason));
-    }
-    if console {
-        lines.push("  Type a message; /help shows the commands, /quit ends the host.".into());
     }
     let output = crate::output::Output::new(false);
     for (index, line) in lines.iter().enumerate() {

@@ -15,6 +15,7 @@ mod plugin;
 mod say;
 mod scaffold;
 mod session;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -76,6 +76,11 @@ impl Home {
         self.0.join("log").join("openpista.log")
     }
 
+    /// What was typed into the console.
+    pub fn history_file(&self) -> PathBuf {
+        self.0.join("history")
+    }
+
     /// Makes it, for its owner only. One that is there is looked at and left as it is.
     pub fn create(&self) -> Result<(), HomeError> {
         let io = |source| HomeError::Io { path: self.0.clone(), source };

@@ -34,9 +34,10 @@ pub struct Output {
 }
 
 impl Output {
-    /// For this process. `NO_COLOR` switches colour off.
+    /// For this process. `NO_COLOR` switches colour off, and so does a terminal that has none.
     pub fn new(json: bool) -> Self {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let able = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let wanted = able && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self {
             json,
             colour: wanted && !json && io::stdout().is_terminal(),

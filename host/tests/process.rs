@@ -41,6 +41,7 @@ impl Screen {
             assert_ne!(read, 0, "the console ended without {wanted:?}:\n{}", self.shown);
             self.shown.push_str(&String::from_utf8_lossy(&bytes[..read]));
         }
+        assert!(!self.shown.contains('\x1b'), "a pipe is no terminal: {:?}", self.shown);
         self.shown = self.shown.split_once(wanted).unwrap().1.to_string();
     }
 }

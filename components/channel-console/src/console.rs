@@ -1,28 +1,36 @@
 //! The protocol of the console: lines in, text out, one conversation.
 //!
 //! A line is the answer to the oldest open question if there is one, else a message (the host knows which of them are
-//! commands). Deliveries are printed as they come; after each that ends something the prompt is written again.
+//! commands). Deliveries are printed as they come; after each that ends something the prompt is written again. Marks tell
+//! the host where a line has to begin and what is the prompt: it knows where the cursor is, and whether a line is edited.
 
+use openpista_plugin::question::details;
 use serde_json::{Value, json};
 
 use crate::contract::exports::openpista::plugin::approvals::Verdict;
 use crate::contract::exports::openpista::plugin::channel::{
-    Activity, ActivityState, ChannelError, Delivery, DeliveryContent, DeliveryError, Draft, Event, Outcome, Preference,
-    Setup, Transport, TransportKind,
+    Activity, ActivityState, ChannelError, Delivery, DeliveryContent, DeliveryError, Draft, Event, Opened, Outcome,
+    Preference, Setup, Transport, TransportKind,
 };
 use crate::contract::openpista::connection::connection::{ConnectionId, Frame};
 use crate::contract::openpista::gateway::gateway::{Approval, Decision, Inbound, Sender};
 use crate::contract::openpista::types::types::{Error, Timestamp};
+use crate::markdown::Marks;
 use crate::receipt::Printed;
-use crate::screen::{Style, arguments, harmless, one_line, size};
+use crate::screen::{FRESH, Style, arguments, harmless, one_line, size};
 
 /// The one conversation, and the tag of its connection.
 pub const CONVERSATION: &str = "console";
 
 /// Key of the number of lines that were submitted: with it a line that is tried again keeps its id.
 const LINES: &str = "lines";
-/// Key that is set while the cursor stands behind a prompt.
-const PROMPTED: &str = "prompted";
+/// Key of what the terminal can do, as `opened` told it.
+const TERMINAL: &str = "terminal";
+/// Key that is `1` while something runs for the person.
+const BUSY: &str = "busy";
+
+/// The frame of Ctrl-C where no line is to be cleared.
+const INTERRUPT: &str = "\x03";
 
 /// Milliseconds between two pieces of a growing reply.
 const PACE: u32 = 30;
@@ -47,11 +55,22 @@ pub trait Host {
     fn now(&self) -> Timestamp;
 }
 
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Color {
+    /// If the terminal shows them and the person did not forbid it.
+    Auto,
+    /// Also into a pipe.
+    Always,
+    /// Not at all; Markdown stays as it was written.
+    Never,
+}
+
 /// `[channels.console.settings]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Colours on the terminal.
-    pub color: bool,
+    /// Colours, and Markdown for the eye.
+    pub color: Color,
     /// What the person at the terminal is called.
     pub name: String,
 }
@@ -64,8 +83,8 @@ impl Settings {
             "additionalProperties": false,
             "properties": {
                 "color": {
-                    "type": "boolean", "default": false,
-                    "description": "Use colours."
+                    "enum": ["auto", "always", "never"], "default": "auto",
+                    "description": "Colours, and Markdown shown as what it means: auto, if the terminal can."
                 },
                 "name": {
                     "type": "string", "default": "owner", "maxLength": 100,
@@ -78,9 +97,35 @@ impl Settings {
     /// The host has checked the text against the schema.
     pub fn parse(text: &str) -> Self {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
-        Self {
-            color: value.get("color").and_then(Value::as_bool).unwrap_or(false),
-            name: value.get("name").and_then(Value::as_str).unwrap_or("owner").to_string(),
+        let color = match value.get("color").and_then(Value::as_str) {
+            Some("always") => Color::Always,
+            Some("never") => Color::Never,
+            _ => Color::Auto,
+        };
+        Self { color, name: value.get("name").and_then(Value::as_str).unwrap_or("owner").to_string() }
+    }
+}
+
+/// What the terminal can do, from the headers of `opened`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Terminal {
+    color: bool,
+    /// The prompt stays below what is written.
+    edits: bool,
+}
+
+impl Terminal {
+    fn of(headers: &[(String, String)]) -> Self {
+        let yes = |name: &str| headers.iter().any(|(given, value)| given == name && value == "yes");
+        Self { color: yes("color"), edits: yes("edit") }
+    }
+
+    fn kept(self) -> &'static str {
+        match (self.color, self.edits) {
+            (true, true) => "color edit",
+            (true, false) => "color",
+            (false, true) => "edit",
+            (false, false) => "",
         }
     }
 }
@@ -97,20 +142,24 @@ pub fn setup() -> Setup {
 pub struct Console<'a, H> {
     host: &'a H,
     settings: Settings,
+    terminal: Terminal,
     style: Style,
 }
 
 impl<'a, H: Host> Console<'a, H> {
     /// For one call.
     pub fn new(host: &'a H, settings: Settings) -> Self {
-        let style = Style { color: settings.color };
-        Self { host, settings, style }
+        // Without it nothing is lost but looks.
+        let kept = host.get(TERMINAL).ok().flatten().unwrap_or_default();
+        let terminal = Terminal { color: kept.contains("color"), edits: kept.contains("edit") };
+        let style = style(settings.color, terminal);
+        Self { host, settings, terminal, style }
     }
 
     /// `channel.receive`
-    pub fn receive(&self, event: Event) -> Result<(), ChannelError> {
+    pub fn receive(&mut self, event: Event) -> Result<(), ChannelError> {
         match event {
-            Event::Opened(opened) => self.welcome(opened.source.connection)?,
+            Event::Opened(opened) => self.welcome(&opened)?,
             Event::Frame((_, Frame::Text(line))) => self.line(&line)?,
             Event::Frame((_, Frame::Binary(bytes))) => self.line(&String::from_utf8_lossy(&bytes))?,
             _ => (),
@@ -118,17 +167,27 @@ impl<'a, H: Host> Console<'a, H> {
         Ok(())
     }
 
-    fn welcome(&self, connection: ConnectionId) -> Result<(), Error> {
-        self.host.tag(connection, CONVERSATION)?;
-        match self.host.waiting()?.first() {
-            Some(approval) => self.host.print(&self.question(approval))?,
-            None => self.host.print(&self.style.prompt())?,
-        }
-        self.host.set(PROMPTED, "1")
+    fn welcome(&mut self, opened: &Opened) -> Result<(), Error> {
+        self.terminal = Terminal::of(&opened.headers);
+        self.style = style(self.settings.color, self.terminal);
+        self.host.set(TERMINAL, self.terminal.kept())?;
+        self.host.tag(opened.source.connection, CONVERSATION)?;
+        let keys = if self.terminal.edits { ["Ctrl-C", "Ctrl-D"] } else { ["/stop", "/quit"] };
+        let words = format!("Type a message; /help for commands, {} to stop, {} to end.", keys[0], keys[1]);
+        self.host.print(&format!("{}\n", self.style.dim(&words)))?;
+        self.host.print(&self.invitation()?)
+    }
+
+    /// What the person sees when it is their turn: an open question is not covered by a prompt.
+    fn invitation(&self) -> Result<String, Error> {
+        Ok(self.host.waiting()?.first().map_or_else(|| self.style.prompt(), |approval| self.question(approval)))
     }
 
     fn line(&self, line: &str) -> Result<(), Error> {
-        let text = line.trim();
+        let text = line.trim_matches(|c: char| c.is_whitespace());
+        if text == INTERRUPT {
+            return self.interrupt();
+        }
         let waiting = self.host.waiting()?;
         if let Some(approval) = waiting.first()
             && !text.starts_with('/')
@@ -136,11 +195,17 @@ impl<'a, H: Host> Console<'a, H> {
             return self.answer(text, approval);
         }
         if text.is_empty() {
-            return self.ask_on(&self.style.prompt());
+            return self.host.print(&self.style.prompt());
         }
+        if !text.starts_with('/') {
+            self.busy(true)?;
+        }
+        self.submit(text)
+    }
+
+    fn submit(&self, text: &str) -> Result<(), Error> {
         let number = self.host.get(LINES)?.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0) + 1;
         self.host.set(LINES, &number.to_string())?;
-        self.host.set(PROMPTED, "0")?;
         self.host.submit(Inbound {
             id: format!("line-{number}"),
             conversation: CONVERSATION.into(),
@@ -152,25 +217,34 @@ impl<'a, H: Host> Console<'a, H> {
         })
     }
 
+    /// Ctrl-C: ends the answer, not the host.
+    fn interrupt(&self) -> Result<(), Error> {
+        if self.host.get(BUSY)?.as_deref() == Some("1") {
+            return self.submit("/stop");
+        }
+        self.host.print(&format!("{FRESH}{}\n{}", self.style.dim("Ctrl-D or /quit ends."), self.invitation()?))
+    }
+
+    fn busy(&self, busy: bool) -> Result<(), Error> {
+        let word = if busy { "1" } else { "0" };
+        if self.host.get(BUSY)?.as_deref() == Some(word) {
+            return Ok(());
+        }
+        self.host.set(BUSY, word)
+    }
+
     /// The line answers the oldest question; `decided` then asks the next one, for it has scrolled away.
     fn answer(&self, text: &str, approval: &Approval) -> Result<(), Error> {
         let Some(decision) = decision(text) else {
-            let again = "Please answer y, s or n, or stop it all with /stop.\n";
-            return self.ask_on(&(self.style.question(again) + &self.question(approval)));
+            let again = self.style.question("Please answer y, s or n, or stop it all with /stop.");
+            return self.host.print(&format!("{FRESH}{again}\n{}", self.question(approval)));
         };
         match self.host.decide(&approval.id, &self.person(), decision) {
-            Ok(()) => self.host.set(PROMPTED, "0"),
             Err(Error::NotFound(_)) => {
-                self.ask_on(&format!("That question is no longer open.\n{}", self.style.prompt()))
+                self.host.print(&format!("{FRESH}That question is no longer open.\n{}", self.style.prompt()))
             }
-            Err(error) => Err(error),
+            other => other,
         }
-    }
-
-    /// Prints something after which the person writes.
-    fn ask_on(&self, text: &str) -> Result<(), Error> {
-        self.host.print(text)?;
-        self.host.set(PROMPTED, "1")
     }
 
     /// `channel.deliver`
@@ -185,29 +259,31 @@ impl<'a, H: Host> Console<'a, H> {
             DeliveryContent::Draft(draft) => self.draft(printed, &draft),
             DeliveryContent::Activity(activity) => self.activity(printed, &activity),
             DeliveryContent::Media(media) => {
-                let name = media.name.unwrap_or_else(|| "a file without a name".into());
+                let name = media.name.unwrap_or_else(|| "without a name".into());
                 let words =
-                    format!("[{}: {}, {}]", one_line(&media.mime, 60), one_line(&name, 120), size(media.data.len()));
+                    format!("[{}, {}, {}]", one_line(&media.mime, 60), size(media.data.len()), one_line(&name, 120));
                 self.aside(printed, &self.style.dim(&words))
             }
             DeliveryContent::Reply(reply) => {
-                match printed.rest_of(&reply.text) {
-                    Some(rest) if printed.bytes > 0 => self.end("", rest)?,
-                    _ => self.end(&self.fresh_line(printed)?, &reply.text)?,
-                }
-                Ok(None)
+                self.busy(false)?;
+                let (before, rest, mut marks) = match printed.rest_of(&reply.text) {
+                    Some(rest) if printed.bytes > 0 => ("", rest, printed.marks),
+                    _ => (FRESH, reply.text.as_str(), Marks::BEGIN),
+                };
+                self.end(&format!("{before}{}", self.drawn(rest.trim_end(), &mut marks, true).0))
             }
             DeliveryContent::Failed(why) => {
-                let words = self.style.alarm(&format!("❌ {}", harmless(&why)));
-                self.end_painted(&self.fresh_line(printed)?, &words)?;
-                Ok(None)
+                self.busy(false)?;
+                self.end(&format!("{FRESH}{}", self.style.alarm(&format!("❌ {}", harmless(why.trim_end())))))
             }
-            DeliveryContent::Notice(words) => {
-                self.end(&self.fresh_line(printed)?, &words)?;
-                Ok(None)
-            }
+            DeliveryContent::Notice(words) => self.end(&format!("{FRESH}{}", harmless(words.trim_end()))),
             DeliveryContent::Working | DeliveryContent::Other(_) => Ok(None),
         }
+    }
+
+    /// The text as it is shown, and how many bytes of it that is.
+    fn drawn(&self, text: &str, marks: &mut Marks, last: bool) -> (String, usize) {
+        if self.style.color { marks.draw(text, last) } else { (harmless(text), text.len()) }
     }
 
     fn draft(&self, printed: Printed, draft: &Draft) -> Result<Option<String>, Error> {
@@ -216,9 +292,15 @@ impl<'a, H: Host> Console<'a, H> {
             // Nothing new, or a piece is missing: the whole reply brings it.
             return Ok(None);
         };
-        let before = if printed == Printed::NOTHING { self.fresh_line(printed)? } else { String::new() };
-        self.host.print(&(before + &harmless(rest)))?;
-        Ok(Some(printed.and(rest).receipt()))
+        // Behind a tool's line, the empty line that sets the next part of the text apart is one, not two.
+        let apart = self.style.color && printed.marks == Marks::BEGIN && printed.bytes > 0 && rest.starts_with("\n\n");
+        let rest_at = usize::from(apart);
+        let mut marks = printed.marks;
+        let (drawn, taken) = self.drawn(rest.get(rest_at..).unwrap_or_default(), &mut marks, false);
+        let taken = taken + rest_at;
+        let before = if printed.bytes == 0 { FRESH } else { "" };
+        self.host.print(&format!("{before}{drawn}"))?;
+        Ok(Some(printed.and(rest.get(..taken).unwrap_or_default(), marks).receipt()))
     }
 
     fn activity(&self, printed: Printed, activity: &Activity) -> Result<Option<String>, Error> {
@@ -235,36 +317,19 @@ impl<'a, H: Host> Console<'a, H> {
 
     /// A line of its own within a turn.
     fn aside(&self, printed: Printed, words: &str) -> Result<Option<String>, Error> {
-        let before = self.fresh_line(printed)?;
-        self.host.print(&format!("{before}{words}\n"))?;
-        Ok(Some(printed.on_a_new_line().receipt()))
+        self.host.print(&format!("{FRESH}{words}\n"))?;
+        Ok(Some(printed.interrupted().receipt()))
     }
 
-    /// A line end if the cursor does not stand at the start of a line.
-    fn fresh_line(&self, printed: Printed) -> Result<String, Error> {
-        let within = printed.within_line || self.host.get(PROMPTED)?.as_deref() == Some("1");
-        if within {
-            self.host.set(PROMPTED, "0")?;
-        }
-        Ok(if within { "\n".into() } else { String::new() })
+    /// The end of something: the person's turn.
+    fn end(&self, text: &str) -> Result<Option<String>, Error> {
+        self.host.print(&format!("{text}{FRESH}\n{}", self.invitation()?))?;
+        Ok(None)
     }
 
-    fn end(&self, before: &str, text: &str) -> Result<(), Error> {
-        self.end_painted(before, &harmless(text.trim_end()))
-    }
-
-    /// The end of something: the person's turn. A question that is still open is not covered by a prompt.
-    fn end_painted(&self, before: &str, text: &str) -> Result<(), Error> {
-        let then = match self.host.waiting()?.first() {
-            Some(approval) => self.question(approval),
-            None => self.style.prompt(),
-        };
-        self.ask_on(&format!("{before}{text}\n\n{then}"))
-    }
-
-    /// `approvals.ask`. It begins with a line end, for the text of the turn may stand within a line.
+    /// `approvals.ask`
     pub fn ask(&self, approval: &Approval) -> Result<Outcome, DeliveryError> {
-        self.ask_on(&format!("\n{}", self.question(approval)))?;
+        self.host.print(&self.question(approval))?;
         Ok(Outcome::Done(None))
     }
 
@@ -276,27 +341,38 @@ impl<'a, H: Host> Console<'a, H> {
             Some(Decision::Deny) => "  ✗ denied",
             None => "  ✗ not answered in time",
         };
-        let before = self.fresh_line(Printed::NOTHING)?;
-        self.host.print(&format!("{before}{}\n", self.style.dim(words)))?;
-        if let Some(next) = self.host.waiting()?.iter().find(|open| open.id != verdict.approval.id) {
-            self.ask_on(&self.question(next))?;
-        }
+        let next = self.host.waiting()?.into_iter().find(|open| open.id != verdict.approval.id);
+        let then = match next {
+            Some(next) => self.question(&next),
+            None if self.terminal.edits => self.style.prompt(),
+            // Nothing stands below: the next prompt comes with the end of the turn.
+            None => String::new(),
+        };
+        self.host.print(&format!("{FRESH}{}\n{then}", self.style.dim(words)))?;
         Ok(())
     }
 
     fn question(&self, approval: &Approval) -> String {
-        let tool = one_line(&approval.tool, 80);
-        let mut text = format!("? {tool}: {}\n", one_line(&approval.summary, 400));
-        let shown = arguments(&approval.arguments);
-        if !shown.is_empty() && !approval.summary.contains(&shown) {
-            text.push_str(&format!("  {shown}\n"));
+        let bar = |bar: &str| self.style.question(bar);
+        let tool = self.style.strong(&one_line(&approval.tool, 80));
+        let details = harmless(&details(&approval.arguments));
+        let summary = one_line(&approval.summary, 400);
+        let summary = if one_line(&details, 400).contains(&summary) { String::new() } else { format!(" {summary}") };
+        let mut text = format!("{FRESH}{} {tool}{summary}\n", bar("╭"));
+        for line in details.lines() {
+            text.push_str(&format!("{}   {line}\n", bar("│")));
         }
-        self.style.question(&(text + "  [y]es / [s]ession / [n]o:")) + " "
+        text.push_str(&format!("{} {}\n", bar("╰"), self.style.question("[y]es · yes for this [s]ession · [n]o")));
+        text + &self.style.answer()
     }
 
     fn person(&self) -> Sender {
         Sender { id: "local".into(), name: self.settings.name.clone() }
     }
+}
+
+fn style(color: Color, terminal: Terminal) -> Style {
+    Style { color: color == Color::Always || (color == Color::Auto && terminal.color) }
 }
 
 fn decision(text: &str) -> Option<Decision> {

@@ -1,5 +1,7 @@
 //! What may stand on a terminal: text without control characters, and colour where the person wants it.
 
+use openpista_plugin::question::details;
+
 /// Cells of arguments shown beside a tool's name.
 const ARGUMENTS: usize = 120;
 
@@ -26,9 +28,19 @@ impl Style {
         self.paint("31", text)
     }
 
-    /// Where the person writes.
+    /// Where the person writes, marked as such.
     pub fn prompt(self) -> String {
-        self.paint("1;36", ">") + " "
+        marked(&(self.paint("1;36", ">") + " "))
+    }
+
+    /// Where the person answers; as wide, so that one can take the place of the other while a line is written.
+    pub fn answer(self) -> String {
+        marked(&(self.paint("1;33", "?") + " "))
+    }
+
+    /// The name of something that wants an answer.
+    pub fn strong(self, text: &str) -> String {
+        self.paint("1", text)
     }
 
     fn paint(self, code: &str, text: &str) -> String {
@@ -36,10 +48,22 @@ impl Style {
     }
 }
 
+/// What comes begins a line, wherever the cursor is.
+pub const FRESH: &str = "\x1b]133;L\x1b\\";
+
+fn marked(prompt: &str) -> String {
+    format!("\x1b]133;A\x1b\\{prompt}\x1b]133;B\x1b\\")
+}
+
 /// Without what steers a terminal: a model or a file may hold escape sequences that retitle the window, rewrite what
 /// stands above, or fill the clipboard.
 pub fn harmless(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+    text.chars().filter(|c| is_harmless(*c)).collect()
+}
+
+/// A character that steers nothing.
+pub fn is_harmless(character: char) -> bool {
+    !character.is_control() || matches!(character, '\n' | '\t')
 }
 
 /// On one line, at most `cap` characters.
@@ -55,23 +79,9 @@ pub fn one_line(text: &str, cap: usize) -> String {
     line
 }
 
-/// The arguments of a tool call for the eye: the values of an object, without names when there is but one.
+/// The arguments of a tool call for the eye.
 pub fn arguments(json: &str) -> String {
-    let text = match serde_json::from_str::<serde_json::Value>(json) {
-        Ok(serde_json::Value::Object(object)) => match object.iter().collect::<Vec<_>>().as_slice() {
-            [] => String::new(),
-            [(_, value)] => plain(value),
-            several => {
-                several.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join(" ")
-            }
-        },
-        _ => json.to_string(),
-    };
-    one_line(&text, ARGUMENTS)
-}
-
-fn plain(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_string)
+    one_line(&details(json), ARGUMENTS)
 }
 
 /// A number of bytes for a person.
@@ -95,7 +105,7 @@ mod tests {
     #[test]
     fn arguments_are_shown_without_json() {
         assert_eq!(arguments(r#"{"command":"ls -la\n  | wc"}"#), "ls -la | wc");
-        assert_eq!(arguments(r#"{"a":"x","b":2}"#), "a=x b=2");
+        assert_eq!(arguments(r#"{"a":"x","b":2}"#), "a: x b: 2");
         assert_eq!(arguments("{}"), "");
         assert_eq!(arguments("{broken"), "{broken");
         assert_eq!(arguments(&format!(r#"{{"a":"{}"}}"#, "é".repeat(500))).chars().count(), ARGUMENTS);

@@ -48,8 +48,8 @@ pub fn ended(tool: &str, arguments: &str, decided: Option<(Answer, Option<&str>)
     runs
 }
 
-/// One argument as it is, several by name.
-fn details(arguments: &str) -> String {
+/// The arguments for a person who decides about them: one as it is, several by name.
+pub fn details(arguments: &str) -> String {
     let as_text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
     let all = match serde_json::from_str(arguments) {
         Ok(Value::Object(fields)) if fields.len() == 1 => fields.values().map(as_text).collect(),

@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::RunOptions;
+use super::terminal::Terminal;
 use super::{Context, DaemonOptions, Exit, Failure, connect, logging};
 use crate::admin::Request;
 use crate::home::{HomeError, Lock};
@@ -28,12 +29,14 @@ pub fn run(context: Context, options: &RunOptions) -> Result<Exit, Failure> {
         let home = context.home.path().display();
         tracing::warn!("others can look into {home} (mode {mode:o}); run: chmod 700 {home}");
     }
+    let terminal = Terminal::remember();
     super::wait(async move {
         let shutdown = CancellationToken::new();
-        let signals = tokio::spawn(watch_signals(Signals::new()?, shutdown.clone()));
+        let signals = tokio::spawn(watch_signals(Signals::new()?, shutdown.clone(), terminal.clone()));
         let options = DaemonOptions { home: context.home, console, known: context.known, shutdown };
         let result = (context.hooks.daemon)(config, options).await;
         signals.abort();
+        drop(terminal);
         drop(lock);
         result?;
         Ok(Exit::Done)
@@ -64,11 +67,12 @@ impl Signals {
     }
 }
 
-async fn watch_signals(mut signals: Signals, shutdown: CancellationToken) {
+async fn watch_signals(mut signals: Signals, shutdown: CancellationToken, terminal: Terminal) {
     signals.next().await;
     tracing::info!("ending; once more to end at once");
     shutdown.cancel();
     signals.next().await;
+    terminal.restore();
     // What is not committed is lost here, as with any kill; the journal puts it right at the next start.
     std::process::exit(Exit::Interrupted as i32);
 }

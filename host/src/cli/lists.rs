@@ -199,8 +199,11 @@ async fn change_channel(context: &Context, command: ChannelCommand) -> Result<Ex
                 output.json(&serde_json::json!({ "skipped": deliveries }))?;
             }
             Response::Skipped { deliveries } => {
-                let what = if deliveries == 1 { "delivery is" } else { "deliveries are" };
-                output.line(&format!("{deliveries} {what} given up"))?;
+                output.line(&match deliveries {
+                    0 => "nothing is tried again and again: there is nothing to give up".to_string(),
+                    1 => "1 delivery is given up".to_string(),
+                    several => format!("{several} deliveries are given up"),
+                })?;
             }
             _ => (),
         }

@@ -62,6 +62,8 @@ pub(super) async fn obey(
     let current = desk.store.read(|tx| tx.session_current(&key.instance, &key.conversation))?;
     let mut change = Change::None;
     let mut failed = false;
+    // Nobody would be shown it before the next start.
+    let mut unsaid = false;
     let words = match command {
         Command::New => {
             change = Change::Start;
@@ -89,6 +91,7 @@ pub(super) async fn obey(
         Command::Help => HELP.to_string(),
         Command::Quit => {
             if desk.outlet.quit(key) {
+                unsaid = true;
                 "Good-bye.".to_string()
             } else {
                 failed = true;
@@ -124,7 +127,7 @@ pub(super) async fn obey(
                     tx.session_change(&session.id, |session| session.model = Some(name.clone()))?;
                 }
             }
-            if !by_hand {
+            if !by_hand && !unsaid {
                 tx.outbox_enqueue(&queued, now())?;
             }
             tx.inbox_finish(&inbox)?;
@@ -133,6 +136,7 @@ pub(super) async fn obey(
         .await?;
     match tap {
         Some(tap) => tap(Tapped::Notice(words)),
+        None if unsaid => (),
         None => desk.outlet.enqueued(vec![delivery]),
     }
     desk.outlet.changed(key);

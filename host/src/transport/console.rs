@@ -1,14 +1,28 @@
-//! Standard input and output as one connection: each line a frame, and frames written as they are.
+//! Standard input and output as one connection.
+//!
+//! On a terminal lines are edited ([`editor`]), and what the channel sends is drawn above the line. Elsewhere each line
+//! that comes is a frame. Of what is sent, only text, colours and the marks of the prompt count ([`marks`]).
 //!
 //! Input is read by a thread of its own: a blocked read of a terminal cannot be cancelled, and must not hold up the end
-//! of the daemon. The end of input ends nothing: the connection stays for what is written.
+//! of the daemon. The end of a pipe ends nothing: the connection stays for what is written.
+
+mod editor;
+mod history;
+mod marks;
+mod screen;
 
 use std::io::{BufRead, IsTerminal as _, Read as _};
+use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
 
+use self::marks::{Part, parts};
 use super::connection::{Connection, End, Link, Outgoing, Transport, code};
 use super::instance::Instance;
 use super::status::State;
@@ -18,22 +32,49 @@ use super::{Frame, lines};
 const LINE_MAX: usize = 1 << 20;
 /// Lines read ahead of the channel.
 const AHEAD: usize = 16;
+/// What was sent before the end is drawn within this.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Where lines come from and where frames go.
 pub struct Console {
     lines: mpsc::Receiver<Frame>,
-    output: Box<dyn AsyncWrite + Send + Unpin>,
+    output: Output,
     input_over: bool,
+    headers: Vec<(String, String)>,
+}
+
+enum Output {
+    /// Not yet used, so that what the host writes before does not meet the prompt.
+    Later {
+        lines: mpsc::Sender<Frame>,
+        history: PathBuf,
+        end: CancellationToken,
+    },
+    Editor(editor::Shown),
+    Plain(Plain),
 }
 
 impl Console {
-    /// Standard input and output, if both are a terminal or `forced`; else why not.
-    pub fn standard(forced: bool) -> Result<Self, String> {
-        if forced || (std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
-            Self::new(std::io::BufReader::new(std::io::stdin()), tokio::io::stdout())
+    /// Standard input and output: with a line that is edited if both are a terminal that can move its cursor. What is
+    /// typed is kept in the file `history`; `end` is told when the person ends the input.
+    pub fn standard(history: PathBuf, end: CancellationToken) -> Result<Self, String> {
+        let shows = std::io::stdout().is_terminal();
+        let term = std::env::var("TERM").unwrap_or_default();
+        let able = !matches!(term.as_str(), "" | "dumb" | "cons25" | "emacs");
+        let colour = shows && able && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let headers = if shows {
+            let colour = if colour { "yes" } else { "no" };
+            vec![("term".to_owned(), term), ("color".to_owned(), colour.to_owned())]
         } else {
-            Err("there is no terminal; `--console` uses standard input and output all the same".to_owned())
+            Vec::new()
+        };
+        if able && shows && std::io::stdin().is_terminal() {
+            let (send, lines) = mpsc::channel(AHEAD);
+            let output = Output::Later { lines: send, history, end };
+            let headers = [headers, vec![("edit".to_owned(), "yes".to_owned())]].concat();
+            return Ok(Self { lines, output, input_over: false, headers });
         }
+        Ok(Self { headers, ..Self::new(std::io::BufReader::new(std::io::stdin()), tokio::io::stdout())? })
     }
 
     /// Any input and output.
@@ -42,14 +83,84 @@ impl Console {
         output: impl AsyncWrite + Send + Unpin + 'static,
     ) -> Result<Self, String> {
         let (send, lines) = mpsc::channel(AHEAD);
-        let thread = std::thread::Builder::new().name("console".to_owned()).spawn(move || read(input, &send));
+        let typed = Arc::new(AtomicBool::new(false));
+        let output = Plain { to: Box::new(output), typed: Arc::clone(&typed), prompted: false, within: false };
+        let read = move || read(input, &send, &typed);
+        let thread = std::thread::Builder::new().name("console".to_owned()).spawn(read);
         thread.map_err(|error| format!("no thread for the console could be started: {error}"))?;
-        Ok(Self { lines, output: Box::new(output), input_over: false })
+        Ok(Self { lines, output: Output::Plain(output), input_over: false, headers: Vec::new() })
+    }
+}
+
+/// Text as it comes, for pipes and terminals that cannot move their cursor.
+struct Plain {
+    to: Box<dyn AsyncWrite + Send + Unpin>,
+    /// A line came since the prompt was written: whoever typed it ended the prompt's line.
+    typed: Arc<AtomicBool>,
+    /// The last that was written is a prompt.
+    prompted: bool,
+    /// What was written ends within a line.
+    within: bool,
+}
+
+impl Plain {
+    async fn write(&mut self, frame: &str) -> std::io::Result<()> {
+        let mut text = String::new();
+        for part in parts(frame) {
+            if std::mem::take(&mut self.prompted) && !self.typed.load(Ordering::Acquire) {
+                text.push('\n');
+            }
+            match part {
+                Part::Text(words) => {
+                    self.within = !words.ends_with('\n');
+                    text.push_str(&words);
+                }
+                Part::Fresh => self.fresh(&mut text),
+                Part::Prompt(prompt) => {
+                    self.fresh(&mut text);
+                    text.push_str(&prompt);
+                    self.prompted = true;
+                    self.typed.store(false, Ordering::Release);
+                }
+            }
+        }
+        self.to.write_all(text.as_bytes()).await
+    }
+
+    fn fresh(&mut self, text: &mut String) {
+        if std::mem::take(&mut self.within) {
+            text.push('\n');
+        }
+    }
+}
+
+impl Output {
+    fn start(&mut self) -> Result<(), String> {
+        if let Self::Later { lines, history, end } = self {
+            *self = Self::Editor(editor::start(lines.clone(), history.clone(), end.clone())?);
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match self {
+            Self::Later { .. } => Ok(()),
+            Self::Editor(shown) => shown.write_all(bytes).await,
+            Self::Plain(plain) => plain.write(&String::from_utf8_lossy(bytes)).await,
+        }
+    }
+
+    async fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Later { .. } => Ok(()),
+            Self::Editor(shown) => Pin::new(shown).flush().await,
+            Self::Plain(plain) => plain.to.flush().await,
+        }
     }
 }
 
 /// Reads lines until the end of input, or until nobody wants them.
-fn read(mut input: impl BufRead, send: &mpsc::Sender<Frame>) {
+fn read(mut input: impl BufRead, send: &mpsc::Sender<Frame>, typed: &AtomicBool) {
     loop {
         let mut line = Vec::new();
         match input.by_ref().take(LINE_MAX as u64 + 1).read_until(b'\n', &mut line) {
@@ -67,6 +178,7 @@ fn read(mut input: impl BufRead, send: &mpsc::Sender<Frame>) {
             }
             continue;
         }
+        typed.store(true, Ordering::Release);
         if send.blocking_send(lines::frame(line)).is_err() {
             return;
         }
@@ -85,9 +197,12 @@ pub(super) async fn run(
     };
     // A console of an instance that ends is given back before this one has it.
     let mut console = console.lock().await;
-    let Console { lines, output, input_over } = &mut *console;
+    let Console { lines, output, input_over, headers } = &mut *console;
+    if let Err(reason) = output.start() {
+        return transport.health.set(State::Off { reason });
+    }
     let (link, mut outgoing) = instance.open(transport);
-    link.opened(None, String::new(), Vec::new()).await;
+    link.opened(None, String::new(), headers.clone()).await;
     transport.health.set(State::Open);
     let end = {
         let reader = receive(lines, input_over, &link);
@@ -99,6 +214,8 @@ pub(super) async fn run(
             () = writer => reader.await,
         }
     };
+    // While the person searches the history nothing is drawn.
+    let _drawn = tokio::time::timeout(LAST_WORDS, output.flush()).await;
     let reason = format!("closed by the channel: {}", end.reason);
     link.closed(end).await;
     transport.health.set(State::Off { reason });
@@ -121,15 +238,11 @@ async fn receive(lines: &mut mpsc::Receiver<Frame>, input_over: &mut bool, link:
 }
 
 /// Writes what is queued; ends only after it has ended the connection.
-async fn write(
-    output: &mut (dyn AsyncWrite + Send + Unpin),
-    outgoing: &mut mpsc::UnboundedReceiver<Outgoing>,
-    connection: &Connection,
-) {
+async fn write(output: &mut Output, outgoing: &mut mpsc::UnboundedReceiver<Outgoing>, connection: &Connection) {
     while let Some(item) = outgoing.recv().await {
         let written = match (&item, item.bytes()) {
             (Outgoing::Close(end), _) => return connection.end(end.clone()),
-            (_, Some(bytes)) => output.write_all(bytes).await,
+            (_, Some(bytes)) => output.write(bytes).await,
             (_, None) => Ok(()),
         };
         connection.sent(&item);

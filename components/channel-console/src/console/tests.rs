@@ -9,6 +9,8 @@ use crate::contract::openpista::types::types::{Media, Usage};
 #[derive(Default)]
 struct Stage {
     screen: RefCell<String>,
+    /// A prompt was written last, and nobody has typed since.
+    prompted: RefCell<bool>,
     submitted: RefCell<Vec<Inbound>>,
     decided: RefCell<Vec<(String, String, Decision)>>,
     waiting: RefCell<Vec<Approval>>,
@@ -38,8 +40,21 @@ impl Host for Stage {
         self.tags.borrow_mut().push((connection, tag.into()));
         Ok(())
     }
+    /// As the host does it where no line is edited.
     fn print(&self, text: &str) -> Result<(), Error> {
-        self.screen.borrow_mut().push_str(text);
+        let mut screen = self.screen.borrow_mut();
+        let mut prompted = self.prompted.borrow_mut();
+        for (at, part) in text.split("\x1b]133;").enumerate() {
+            let (mark, words) = if at == 0 { ("", part) } else { part.split_once("\x1b\\").unwrap() };
+            if !(mark.is_empty() && words.is_empty()) && mark != "B" && std::mem::take(&mut *prompted) {
+                screen.push('\n');
+            }
+            if matches!(mark, "L" | "A") && !screen.is_empty() && !screen.ends_with('\n') {
+                screen.push('\n');
+            }
+            screen.push_str(words);
+            *prompted |= mark == "B";
+        }
         Ok(())
     }
     fn get(&self, key: &str) -> Result<Option<String>, Error> {
@@ -56,13 +71,21 @@ impl Host for Stage {
 
 impl Stage {
     fn console(&self) -> Console<'_, Self> {
-        Console::new(self, Settings { color: false, name: "Ada".into() })
+        Console::new(self, Settings { color: Color::Auto, name: "Ada".into() })
     }
     fn open(&self) {
-        let opened = Opened { source: source(), peer: None, path: String::new(), headers: vec![] };
+        self.open_on(&[]);
+        let mut screen = self.screen.borrow_mut();
+        let welcome = "Type a message; /help for commands, /stop to stop, /quit to end.\n";
+        *screen = screen.strip_prefix(welcome).unwrap().to_string();
+    }
+    fn open_on(&self, headers: &[(&str, &str)]) {
+        let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let opened = Opened { source: source(), peer: None, path: String::new(), headers };
         self.console().receive(Event::Opened(opened)).unwrap();
     }
     fn types(&self, line: &str) {
+        *self.prompted.borrow_mut() = false;
         self.screen.borrow_mut().push_str(&format!("{line}\n"));
         self.console().receive(Event::Frame((source(), Frame::Text(line.into())))).unwrap();
     }
@@ -102,6 +125,10 @@ impl Stage {
     fn screen(&self) -> String {
         self.screen.borrow().clone()
     }
+}
+
+fn question(command: &str) -> String {
+    format!("╭ system.run run a command\n│   {command}\n╰ [y]es · yes for this [s]ession · [n]o\n? ")
 }
 
 fn source() -> Source {
@@ -219,7 +246,7 @@ fn media_are_named() {
     let stage = Stage::default();
     let media = Media { mime: "image/png".into(), name: Some("screen.png".into()), data: vec![0; 3000] };
     stage.turn(vec![DeliveryContent::Media(media)]);
-    assert_eq!(stage.screen(), "[image/png: screen.png, 3 KiB]\n");
+    assert_eq!(stage.screen(), "[image/png, 3 KiB, screen.png]\n");
 }
 
 #[test]
@@ -232,10 +259,7 @@ fn the_next_line_answers_a_question() {
         stage.asks("a1", "ls -la");
         stage.types(line);
         assert_eq!(*stage.decided.borrow(), [("a1".to_string(), "local".to_string(), decision)]);
-        assert_eq!(
-            stage.screen(),
-            format!("> show files\n\n? system.run: run a command\n  ls -la\n  [y]es / [s]ession / [n]o: {line}\n")
-        );
+        assert_eq!(stage.screen(), format!("> show files\n{}{line}\n", question("ls -la")));
     }
 }
 
@@ -249,7 +273,8 @@ fn anything_else_asks_again_but_a_command_goes_to_the_host() {
     stage.types("/stop");
     assert_eq!(*stage.decided.borrow(), []);
     assert_eq!(*stage.submitted.borrow(), [said(1, "show files"), said(2, "/stop")]);
-    assert!(stage.screen().contains("Please answer y, s or n, or stop it all with /stop.\n? system.run: "));
+    let again = format!("Please answer y, s or n, or stop it all with /stop.\n{}", question("ls"));
+    assert!(stage.screen().contains(&again), "{}", stage.screen());
 }
 
 #[test]
@@ -272,7 +297,7 @@ fn several_questions_are_answered_one_after_the_other() {
     );
     let screen = stage.screen();
     let (_, after) = screen.split_once("y\n").unwrap();
-    assert_eq!(after, "  ✓ allowed\n? system.run: run a command\n  df\n  [y]es / [s]ession / [n]o: n\n");
+    assert_eq!(after, format!("  ✓ allowed\n{}n\n", question("df")));
 }
 
 #[test]
@@ -282,7 +307,7 @@ fn a_question_that_nobody_answered_says_so() {
     let approval = stage.asks("a1", "ls");
     stage.waiting.borrow_mut().clear();
     stage.console().decided(&Verdict { approval, decision: None, by: None, receipt: None }).unwrap();
-    assert!(stage.screen().ends_with("[n]o: \n  ✗ not answered in time\n"), "{}", stage.screen());
+    assert!(stage.screen().ends_with("? \n  ✗ not answered in time\n"), "{}", stage.screen());
 }
 
 #[test]
@@ -290,8 +315,9 @@ fn a_terminal_that_comes_back_sees_the_open_question_first() {
     let stage = Stage::default();
     stage.asks("a1", "ls");
     stage.screen.borrow_mut().clear();
+    *stage.prompted.borrow_mut() = false;
     stage.open();
-    assert_eq!(stage.screen(), "? system.run: run a command\n  ls\n  [y]es / [s]ession / [n]o: ");
+    assert_eq!(stage.screen(), question("ls"));
 }
 
 #[test]
@@ -299,4 +325,84 @@ fn what_a_model_writes_cannot_steer_the_terminal() {
     let stage = Stage::default();
     stage.turn(vec![draft("a\x1b[2Jb", 0), reply("a\x1b[2Jb\x07!")]);
     assert_eq!(stage.screen(), "a[2Jb!\n\n> ");
+}
+
+#[test]
+fn a_terminal_that_can_has_colours_and_markdown_and_the_setting_goes_first() {
+    let shown = |color: Color, headers: &[(&str, &str)]| {
+        let stage = Stage::default();
+        let console = || Console::new(&stage, Settings { color, name: "Ada".into() });
+        let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let opened = Opened { source: source(), peer: None, path: String::new(), headers };
+        console().receive(Event::Opened(opened)).unwrap();
+        stage.screen.borrow_mut().clear();
+        let delivery = |receipt: Option<String>, content| Delivery {
+            id: "d".into(),
+            conversation: CONVERSATION.into(),
+            turn: Some("t".into()),
+            handle: None,
+            receipt,
+            content,
+        };
+        let Outcome::Done(receipt) = console().deliver(delivery(None, draft("a *", 0))).unwrap() else { panic!() };
+        console().deliver(delivery(receipt, reply("a **b**"))).unwrap();
+        let screen = stage.screen();
+        screen.trim_start().split_once("\n\n").unwrap().0.to_string()
+    };
+    let (plain, bold) = ("a **b**", "a \x1b[1mb\x1b[0m");
+    assert_eq!(shown(Color::Auto, &[]), plain);
+    assert_eq!(shown(Color::Auto, &[("term", "xterm"), ("color", "yes")]), bold);
+    assert_eq!(shown(Color::Auto, &[("term", "xterm"), ("color", "no")]), plain);
+    assert_eq!(shown(Color::Always, &[]), bold);
+    assert_eq!(shown(Color::Never, &[("color", "yes")]), plain);
+}
+
+#[test]
+fn the_text_behind_a_tools_line_is_set_apart_by_one_empty_line() {
+    let stage = Stage::default();
+    stage.open_on(&[("color", "yes")]);
+    stage.screen.borrow_mut().clear();
+    stage.types("show");
+    let done = activity(ActivityState::Done("exit code: 0".into()));
+    stage.turn(vec![draft("I look.", 0), done, draft("\n\nTwo *files", 7), reply("I look.\n\nTwo *files*.")]);
+    let shown = stage.screen();
+    let (_, text) = shown.split_once("show\n").unwrap();
+    let expected = "I look.\n\x1b[2m  ✓ exit code: 0\x1b[0m\n\nTwo \x1b[3mfiles\x1b[0m\x1b[3m\x1b[0m.\n\n";
+    assert!(text.starts_with(expected), "{text:?}");
+}
+
+#[test]
+fn ctrl_c_stops_what_runs_and_else_says_how_to_end() {
+    let stage = Stage::default();
+    stage.open();
+    stage.types("\x03");
+    assert_eq!(stage.screen(), "> \x03\nCtrl-D or /quit ends.\n> ");
+    stage.types("tell");
+    stage.types("\x03");
+    assert_eq!(*stage.submitted.borrow(), [said(1, "tell"), said(2, "/stop")]);
+    stage.turn(vec![reply("Once.")]);
+    stage.types("\x03");
+    assert_eq!(stage.submitted.borrow().len(), 2);
+}
+
+#[test]
+fn where_lines_are_edited_the_prompt_follows_the_answer() {
+    let stage = Stage::default();
+    stage.open_on(&[("edit", "yes")]);
+    assert!(stage.screen().contains("Ctrl-C to stop, Ctrl-D to end."));
+    let approval = stage.asks("a1", "ls");
+    stage.types("y");
+    stage
+        .console()
+        .decided(&Verdict { approval, decision: Some(Decision::AllowOnce), by: None, receipt: None })
+        .unwrap();
+    assert!(stage.screen().ends_with("? y\n  ✓ allowed\n> "), "{}", stage.screen());
+}
+
+#[test]
+fn a_long_command_is_shown_line_by_line() {
+    let stage = Stage::default();
+    stage.open();
+    stage.asks("a1", "cd /tmp\nls \x1b[2J\n");
+    assert!(stage.screen().ends_with("│   cd /tmp\n│   ls [2J\n╰ [y]es · yes for this [s]ession · [n]o\n? "));
 }
