@@ -27,7 +27,11 @@ macro_rules! channel_host {
             /// `secrets.verify`, with SHA-256.
             fn verify(&self, secret: &str, message: &[u8], mac: &[u8]) -> Result<bool, Error>;
             /// `http.send`, with the whole body; `too-large` past `most` bytes.
-            fn http(&self, request: &Request, most: usize) -> Result<Response, Error>;
+            fn http(&self, request: &Request, most: usize) -> Result<Response, Error> {
+                self.http_within(request, most, None)
+            }
+            /// The same; `timed-out` if the answer does not begin within so many ms.
+            fn http_within(&self, request: &Request, most: usize, ms: Option<u32>) -> Result<Response, Error>;
             /// `gateway.submit`
             fn submit(&self, message: &Inbound) -> Result<(), Error>;
             /// `gateway.decide`
@@ -80,8 +84,10 @@ macro_rules! channel_host {
                 let hash = crate::contract::openpista::secrets::secrets::Hash::Sha256;
                 crate::contract::openpista::secrets::secrets::verify(secret, hash, message, mac)
             }
-            fn http(&self, request: &Request, most: usize) -> Result<Response, Error> {
-                let incoming = crate::contract::openpista::http::client::send(request, None)?;
+            fn http_within(&self, request: &Request, most: usize, ms: Option<u32>) -> Result<Response, Error> {
+                use crate::contract::openpista::http::client::{Options, send};
+                let options = ms.map(|ms| Options { first_byte_ms: Some(ms), between_bytes_ms: Some(ms) });
+                let incoming = send(request, options)?;
                 let mut body = Vec::new();
                 while let Some(piece) = incoming.read()? {
                     if body.len() + piece.len() > most {
@@ -218,7 +224,7 @@ macro_rules! channel_stage {
             fn verify(&self, _secret: &str, _message: &[u8], mac: &[u8]) -> Result<bool, Error> {
                 Ok(mac == b"mac")
             }
-            fn http(&self, request: &Request, most: usize) -> Result<Response, Error> {
+            fn http_within(&self, request: &Request, most: usize, _ms: Option<u32>) -> Result<Response, Error> {
                 self.asked.borrow_mut().push(request.clone());
                 let answer = self.web.answer(request);
                 if answer.body.len() > most { Err(Error::TooLarge("too large".into())) } else { Ok(answer) }
