@@ -306,7 +306,7 @@ async fn the_socket_comes_back_at_a_new_address_whatever_breaks_it() {
     );
     slack.fails("apps.connections.open", 3, Failure::Status(502, 0, "<html>Bad Gateway".into()));
     let _daemon = home.start().await;
-    status(&home, |row| row.contains("backing-off") && row.contains("502")).await;
+    status(&home, |row| row.contains("tried again soon") && row.contains("502")).await;
     let says = async |text: &str| {
         slack.says(ANN, WITH_ANN, text, json!({}));
         slack.shows(WITH_ANN, &format!("answer to {text}")).await;
@@ -345,8 +345,8 @@ async fn a_server_that_accepts_and_never_answers_is_given_up_and_tried_again() {
     let _daemon = home.start().await;
     until("somebody to dial", async || (slack.attempts() == 1).then_some(())).await;
     status(&home, |row| row.contains("starting") || row.contains("connecting")).await;
-    let envelope = slack.says(ANN, WITH_ANN, "hello", json!({}));
-    status(&home, |row| row.contains("backing-off")).await;
+    let envelope = slack.envelope("events_api", slack.message(ANN, WITH_ANN, "hello", json!({})).0);
+    status(&home, |row| row.contains("tried again soon")).await;
     status(&home, |row| row.contains("\"live\"")).await;
     // The name is not waited for, the answer is sent again.
     slack.shows(WITH_ANN, "answer to hello").await;
@@ -400,7 +400,7 @@ async fn a_token_that_is_revoked_is_told_while_the_socket_is_open_and_nothing_is
     // A start with a token that is refused asks for another one, and says so.
     daemon.kill().await;
     let daemon = home.start().await;
-    status(&home, |row| row.contains("auth-required") && row.contains("token_revoked")).await;
+    status(&home, |row| row.contains("needs a credential") && row.contains("token_revoked")).await;
     daemon.kill().await;
     slack.revokes(false);
     let _daemon = home.start().await;
@@ -467,7 +467,7 @@ async fn a_stranger_is_told_a_code_and_starts_nothing() {
 
 /// What the component says to slash commands in a channel, and what another version of it says.
 const WORDS: &str = "Here, mention me: that begins a thread.";
-const OTHERS: &str = "Mention me in here: so begins a thread..";
+const OTHERS: &str = "Mention me in here: so begins a thread.";
 
 #[tokio::test]
 async fn the_component_is_replaced_while_people_talk_and_the_socket_stays_open() {
