@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::contract::openpista::types::types::Error;
-use crate::host::Host;
+use crate::host::{Host, in_words};
 use crate::place::Place;
 use crate::settings::Groups;
 
@@ -23,7 +23,7 @@ pub fn is_addressed(api: Api<'_>, event: &Value, place: &Place, user: &str, me: 
         Groups::Off => Ok(false),
         Groups::All => Ok(true),
         Groups::Mention if of("type") == "app_mention" || named(">") || named("|") => {
-            once(api.host, &by)?;
+            once(api.host, &by);
             Ok(true)
         }
         Groups::Mention => {
@@ -34,14 +34,20 @@ pub fn is_addressed(api: Api<'_>, event: &Value, place: &Place, user: &str, me: 
 }
 
 /// The bot writes in a thread.
-pub fn takes_part(host: &dyn Host, place: &Place) -> Result<(), Error> {
-    if place.is_direct() { Ok(()) } else { once(host, &wrote(place)) }
+pub fn takes_part(host: &dyn Host, place: &Place) {
+    if !place.is_direct() {
+        once(host, &wrote(place));
+    }
 }
 
 fn wrote(place: &Place) -> String {
     format!("in/{}", place.name())
 }
 
-fn once(host: &dyn Host, key: &str) -> Result<(), Error> {
-    if host.get(key)?.is_some() { Ok(()) } else { host.set(key, "") }
+/// Should there be no room for it, the message counts all the same.
+fn once(host: &dyn Host, key: &str) {
+    let kept = host.get(key).and_then(|known| if known.is_some() { Ok(()) } else { host.set(key, "") });
+    if let Err(error) = kept {
+        host.warn(&format!("a thread is not remembered: {}", in_words(&error)));
+    }
 }

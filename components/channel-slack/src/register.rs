@@ -69,7 +69,9 @@ pub fn me(api: Api<'_>) -> Result<String, ChannelError> {
 fn ask(api: Api<'_>) -> Result<String, Fault> {
     let bot = api.quickly("auth.test", &json!({}))?;
     let me = bot.get("user_id").and_then(Value::as_str).unwrap_or_default();
-    api.host.set(ME, me)?;
+    if api.host.get(ME)?.as_deref() != Some(me) {
+        api.host.set(ME, me)?;
+    }
     Ok(me.to_string())
 }
 

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::api::Api;
+use crate::host::in_words;
 use crate::register::COMMANDS;
 
 /// A name is asked for again after a day.
@@ -78,7 +79,7 @@ pub fn name(api: Api<'_>, user: &str) -> String {
     match (found, known) {
         (Some(name), _) => {
             if let Err(error) = api.host.set(&key, &format!("{now} {name}")) {
-                api.host.warn(&format!("a name is not kept: {error:?}"));
+                api.host.warn(&format!("a name is not kept: {}", in_words(&error)));
             }
             name.to_string()
         }

@@ -123,7 +123,7 @@ impl<'a> Chat<'a> {
         }
         let mut text = Text { chat: self, pieces, markdown };
         let over = shown.advance(&hashes, whole, self.api.host.now(), &mut text)?;
-        takes_part(self.api.host, &self.place)?;
+        takes_part(self.api.host, &self.place);
         Ok(if over { Outcome::Done(Some(shown.receipt())) } else { Outcome::Part((shown.receipt(), 0)) })
     }
 
