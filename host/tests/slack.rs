@@ -118,9 +118,11 @@ async fn crabline_takes_a_conversation_by_requests_that_it_signed() {
     crabline.says(STRANGER, TEAM, "<@UCRABBOT> let me in", json!({})).await;
     crabline.says(BEN, TEAM, "<@UCRABBOT> hello there", json!({"ts": thread})).await;
     assert_eq!(crabline.shows(TEAM, "answer to hello there").await.as_deref(), Some(thread));
+    crabline.says(BEN, TEAM, "and more", json!({"threadTs": thread})).await;
+    crabline.shows(TEAM, "answer to and more").await;
     crabline.says(ANN, TEAM, "and now?", json!({"threadTs": thread})).await;
     assert_eq!(crabline.shows(TEAM, "answer to and now?").await.as_deref(), Some(thread));
-    assert_eq!(said(&home, &format!("slack:{TEAM}/{thread}")).await, ["hello there", "and now?"]);
+    assert_eq!(said(&home, &format!("slack:{TEAM}/{thread}")).await, ["hello there", "and more", "and now?"]);
     assert!(crabline.posted().iter().all(|(_, accepted)| *accepted));
 
     // Its first request once more, as somebody may who has heard it; and changed.
@@ -192,6 +194,9 @@ async fn a_mention_begins_a_thread_in_which_the_bot_stays() {
     slack.envelope("events_api", event);
     let answer = slack.shows(TEAM, "answer to what about @Person U08?").await;
     assert_eq!(answer.fields["thread_ts"], json!(ts));
+    // That the bot takes part is stored with its first message, so it is when there is a second one.
+    slack.says(ANN, TEAM, "and more", json!({"thread_ts": ts}));
+    slack.shows(TEAM, "answer to and more").await;
     slack.says(BEN, TEAM, "go on", json!({"thread_ts": ts}));
     slack.shows(TEAM, "answer to go on").await;
     // The bot's own messages come back as events.
@@ -200,7 +205,7 @@ async fn a_mention_begins_a_thread_in_which_the_bot_stays() {
     let last = slack.says(ANN, TEAM, "thanks &amp; bye", json!({"thread_ts": ts}));
     slack.shows(TEAM, "answer to thanks &amp; bye").await;
     let conversation = format!("slack:{TEAM}/{ts}");
-    assert_eq!(said(&home, &conversation).await, ["what about @Person U08?", "go on", "thanks & bye"]);
+    assert_eq!(said(&home, &conversation).await, ["what about @Person U08?", "and more", "go on", "thanks & bye"]);
     assert!(last > ts);
     assert_eq!(home.json(&["session", "list"]).await.len(), 1);
 

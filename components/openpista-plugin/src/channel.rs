@@ -412,3 +412,76 @@ macro_rules! messenger_faults {
         }
     };
 }
+
+/// The exports of a messenger's channel, all but its manifest, for a type `Plugin` that is made here: each call reads the
+/// settings and hands on to the module that does it. With `webhook` there is an `http-handler`, too. The component has
+/// `settings::Settings`, `api::Api`, `show::Chat`, and `register`, `incoming`, `files` and `ask` with functions of the names
+/// in the contract.
+#[expect(clippy::crate_in_macro_def, reason = "the bindings are those of the crate that uses it")]
+#[macro_export]
+macro_rules! messenger_exports {
+    (webhook) => {
+        $crate::messenger_exports!();
+        use crate::contract::exports::openpista::plugin::http_handler;
+
+        impl http_handler::Guest for Plugin {
+            fn handle(incoming: http_handler::Incoming) -> Result<http_handler::Response, channel::ChannelError> {
+                crate::incoming::handle(api(&chosen()), &incoming)
+            }
+        }
+    };
+    () => {
+        use crate::contract::exports::openpista::plugin::{approvals, attachments, channel, outgoing};
+
+        /// What the host calls.
+        pub struct Plugin;
+
+        fn chosen() -> crate::settings::Settings {
+            crate::settings::Settings::parse(&crate::contract::openpista::settings::settings::get())
+        }
+
+        fn api(settings: &crate::settings::Settings) -> crate::api::Api<'_> {
+            crate::api::Api { host: &crate::host::Real, settings }
+        }
+
+        impl channel::Guest for Plugin {
+            fn open() -> Result<channel::Setup, channel::ChannelError> {
+                crate::register::open(&crate::host::Real, &chosen())
+            }
+
+            fn receive(event: channel::Event) -> Result<(), channel::ChannelError> {
+                crate::incoming::receive(api(&chosen()), &event)
+            }
+
+            fn deliver(delivery: channel::Delivery) -> Result<channel::Outcome, channel::DeliveryError> {
+                let settings = chosen();
+                crate::show::Chat::of(api(&settings), &delivery.conversation)?.deliver(delivery)
+            }
+        }
+
+        impl outgoing::Guest for Plugin {
+            fn next(_transport: String) -> Result<outgoing::Request, channel::ChannelError> {
+                crate::register::next(api(&chosen()))
+            }
+        }
+
+        impl attachments::Guest for Plugin {
+            fn fetch(reference: String) -> Result<attachments::Media, channel::ChannelError> {
+                crate::files::fetch(api(&chosen()), &reference)
+            }
+        }
+
+        impl approvals::Guest for Plugin {
+            fn ask(approval: approvals::Approval) -> Result<channel::Outcome, channel::DeliveryError> {
+                let settings = chosen();
+                crate::ask::ask(&crate::show::Chat::of(api(&settings), &approval.conversation)?, &approval)
+            }
+
+            fn decided(verdict: approvals::Verdict) -> Result<(), channel::DeliveryError> {
+                let settings = chosen();
+                let chat = crate::show::Chat::of(api(&settings), &verdict.approval.conversation)?;
+                crate::ask::decided(&chat, &verdict)
+            }
+        }
+    };
+}
