@@ -1,33 +1,9 @@
 //! The exports.
 
-use crate::api::Api;
-use crate::contract::exports::openpista::plugin::approvals::{self, Verdict};
-use crate::contract::exports::openpista::plugin::attachments;
-use crate::contract::exports::openpista::plugin::channel::{
-    self, ChannelError, Delivery, DeliveryError, Event, Outcome, Setup,
-};
-use crate::contract::exports::openpista::plugin::http_handler::{self, Incoming};
 use crate::contract::exports::openpista::plugin::manifest::{self, Manifest, Need, Place, Preset, Secret, SecretUse};
-use crate::contract::exports::openpista::plugin::outgoing;
-use crate::contract::openpista::gateway::gateway::Approval;
-use crate::contract::openpista::http::exchange::{Request, Response};
-use crate::contract::openpista::settings::settings;
-use crate::contract::openpista::types::types::Media;
-use crate::host::Real;
-use crate::settings::{SCHEMA, Settings};
-use crate::show::Chat;
-use crate::{ask, files, incoming, register};
+use crate::settings::SCHEMA;
 
-/// What the host calls.
-pub struct Plugin;
-
-fn chosen() -> Settings {
-    Settings::parse(&settings::get())
-}
-
-fn api(settings: &Settings) -> Api<'_> {
-    Api { host: &Real, settings }
-}
+openpista_plugin::messenger_exports!(webhook);
 
 impl manifest::Guest for Plugin {
     fn describe() -> Manifest {
@@ -76,50 +52,5 @@ impl manifest::Guest for Plugin {
             }],
             about: vec![("licence".into(), env!("CARGO_PKG_LICENSE").into())],
         }
-    }
-}
-
-impl channel::Guest for Plugin {
-    fn open() -> Result<Setup, ChannelError> {
-        register::open(&Real, &chosen())
-    }
-
-    fn receive(event: Event) -> Result<(), ChannelError> {
-        incoming::receive(api(&chosen()), &event)
-    }
-
-    fn deliver(delivery: Delivery) -> Result<Outcome, DeliveryError> {
-        let settings = chosen();
-        Chat::of(api(&settings), &delivery.conversation)?.deliver(delivery)
-    }
-}
-
-impl outgoing::Guest for Plugin {
-    fn next(_transport: String) -> Result<Request, ChannelError> {
-        register::next(api(&chosen()))
-    }
-}
-
-impl http_handler::Guest for Plugin {
-    fn handle(incoming: Incoming) -> Result<Response, ChannelError> {
-        incoming::handle(api(&chosen()), &incoming)
-    }
-}
-
-impl attachments::Guest for Plugin {
-    fn fetch(reference: String) -> Result<Media, ChannelError> {
-        files::fetch(api(&chosen()), &reference)
-    }
-}
-
-impl approvals::Guest for Plugin {
-    fn ask(approval: Approval) -> Result<Outcome, DeliveryError> {
-        let settings = chosen();
-        ask::ask(&Chat::of(api(&settings), &approval.conversation)?, &approval)
-    }
-
-    fn decided(verdict: Verdict) -> Result<(), DeliveryError> {
-        let settings = chosen();
-        ask::decided(&Chat::of(api(&settings), &verdict.approval.conversation)?, &verdict)
     }
 }

@@ -27,7 +27,11 @@ macro_rules! channel_host {
             /// `secrets.verify`, with SHA-256.
             fn verify(&self, secret: &str, message: &[u8], mac: &[u8]) -> Result<bool, Error>;
             /// `http.send`, with the whole body; `too-large` past `most` bytes.
-            fn http(&self, request: &Request, most: usize) -> Result<Response, Error>;
+            fn http(&self, request: &Request, most: usize) -> Result<Response, Error> {
+                self.http_within(request, most, None)
+            }
+            /// The same; `timed-out` if the answer does not begin within so many ms (none: 20 s).
+            fn http_within(&self, request: &Request, most: usize, ms: Option<u32>) -> Result<Response, Error>;
             /// `gateway.submit`
             fn submit(&self, message: &Inbound) -> Result<(), Error>;
             /// `gateway.decide`
@@ -80,13 +84,12 @@ macro_rules! channel_host {
                 let hash = crate::contract::openpista::secrets::secrets::Hash::Sha256;
                 crate::contract::openpista::secrets::secrets::verify(secret, hash, message, mac)
             }
-            fn http(&self, request: &Request, most: usize) -> Result<Response, Error> {
+            fn http_within(&self, request: &Request, most: usize, ms: Option<u32>) -> Result<Response, Error> {
+                use crate::contract::openpista::http::client::{Options, send};
                 // Less than a call may take, so that it is the server that is blamed.
-                let options = crate::contract::openpista::http::client::Options {
-                    first_byte_ms: Some(20_000),
-                    between_bytes_ms: Some(20_000),
-                };
-                let incoming = crate::contract::openpista::http::client::send(request, Some(options))?;
+                let ms = ms.unwrap_or(20_000);
+                let options = Options { first_byte_ms: Some(ms), between_bytes_ms: Some(ms) };
+                let incoming = send(request, Some(options))?;
                 let mut body = Vec::new();
                 while let Some(piece) = incoming.read()? {
                     if body.len() + piece.len() > most {
@@ -223,7 +226,7 @@ macro_rules! channel_stage {
             fn verify(&self, _secret: &str, _message: &[u8], mac: &[u8]) -> Result<bool, Error> {
                 Ok(mac == b"mac")
             }
-            fn http(&self, request: &Request, most: usize) -> Result<Response, Error> {
+            fn http_within(&self, request: &Request, most: usize, _ms: Option<u32>) -> Result<Response, Error> {
                 self.asked.borrow_mut().push(request.clone());
                 let answer = self.web.answer(request);
                 if answer.body.len() > most { Err(Error::TooLarge("too large".into())) } else { Ok(answer) }
@@ -410,6 +413,79 @@ macro_rules! messenger_faults {
                     Fault::Unparsed(words) | Fault::Refused(words) => Self::Rejected(words),
                     Fault::Moved(_) | Fault::Same | Fault::Missing => Self::Rejected("the message is gone".into()),
                 }
+            }
+        }
+    };
+}
+
+/// The exports of a messenger's channel, all but its manifest, for a type `Plugin` that is made here: each call reads the
+/// settings and hands on to the module that does it. With `webhook` there is an `http-handler`, too. The component has
+/// `settings::Settings`, `api::Api`, `show::Chat`, and `register`, `incoming`, `files` and `ask` with functions of the names
+/// in the contract.
+#[expect(clippy::crate_in_macro_def, reason = "the bindings are those of the crate that uses it")]
+#[macro_export]
+macro_rules! messenger_exports {
+    (webhook) => {
+        $crate::messenger_exports!();
+        use crate::contract::exports::openpista::plugin::http_handler;
+
+        impl http_handler::Guest for Plugin {
+            fn handle(incoming: http_handler::Incoming) -> Result<http_handler::Response, channel::ChannelError> {
+                crate::incoming::handle(api(&chosen()), &incoming)
+            }
+        }
+    };
+    () => {
+        use crate::contract::exports::openpista::plugin::{approvals, attachments, channel, outgoing};
+
+        /// What the host calls.
+        pub struct Plugin;
+
+        fn chosen() -> crate::settings::Settings {
+            crate::settings::Settings::parse(&crate::contract::openpista::settings::settings::get())
+        }
+
+        fn api(settings: &crate::settings::Settings) -> crate::api::Api<'_> {
+            crate::api::Api { host: &crate::host::Real, settings }
+        }
+
+        impl channel::Guest for Plugin {
+            fn open() -> Result<channel::Setup, channel::ChannelError> {
+                crate::register::open(&crate::host::Real, &chosen())
+            }
+
+            fn receive(event: channel::Event) -> Result<(), channel::ChannelError> {
+                crate::incoming::receive(api(&chosen()), &event)
+            }
+
+            fn deliver(delivery: channel::Delivery) -> Result<channel::Outcome, channel::DeliveryError> {
+                let settings = chosen();
+                crate::show::Chat::of(api(&settings), &delivery.conversation)?.deliver(delivery)
+            }
+        }
+
+        impl outgoing::Guest for Plugin {
+            fn next(_transport: String) -> Result<outgoing::Request, channel::ChannelError> {
+                crate::register::next(api(&chosen()))
+            }
+        }
+
+        impl attachments::Guest for Plugin {
+            fn fetch(reference: String) -> Result<attachments::Media, channel::ChannelError> {
+                crate::files::fetch(api(&chosen()), &reference)
+            }
+        }
+
+        impl approvals::Guest for Plugin {
+            fn ask(approval: approvals::Approval) -> Result<channel::Outcome, channel::DeliveryError> {
+                let settings = chosen();
+                crate::ask::ask(&crate::show::Chat::of(api(&settings), &approval.conversation)?, &approval)
+            }
+
+            fn decided(verdict: approvals::Verdict) -> Result<(), channel::DeliveryError> {
+                let settings = chosen();
+                let chat = crate::show::Chat::of(api(&settings), &verdict.approval.conversation)?;
+                crate::ask::decided(&chat, &verdict)
             }
         }
     };

@@ -4,10 +4,11 @@
 //! - [`clip`]: bytes of a process as text with a hard cap.
 //! - [`sse`]: server-sent events out of any pieces.
 //! - For channels: [`channel_errors!`] puts the contract's error into their words. For messengers: [`channel_host!`],
-//!   [`messenger_faults!`] and [`messenger_questions!`] are what each needs around its own bindings, [`channel_stage!`] is a
-//!   host for its tests, [`rich`] is Markdown as runs of text with a style, [`cut`] such text in pieces that fit, [`marks`]
-//!   writes it in a messenger's own Markdown, [`question`] the words and buttons of an approval, [`shown`] the messages that
-//!   show a growing reply, [`multipart`] the body of an upload.
+//!   [`messenger_faults!`], [`messenger_questions!`], [`messenger_manifest!`] and [`messenger_exports!`] are what each needs
+//!   around its own bindings, [`channel_stage!`] is a host for its tests, [`messenger`] has the settings that they share,
+//!   [`rich`] is Markdown as runs of text with a style, [`cut`] such text in pieces that fit, [`marks`] writes it in a
+//!   messenger's own Markdown, [`question`] the words and buttons of an approval, [`shown`] the messages that show a growing
+//!   reply, [`multipart`] the body of an upload.
 //! - For providers: [`exchange`] follows an answer, [`failure`] maps what goes wrong, [`models`] is a table of what is
 //!   known of models, [`request`] has the pieces that requests are made of, [`tool_names`] makes names and ids legal,
 //!   and the macro [`provider!`] ties them to a component's own types.

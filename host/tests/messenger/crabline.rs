@@ -34,6 +34,12 @@ fn node() -> Result<PathBuf, String> {
     }
 }
 
+/// Where it is installed.
+fn package() -> Result<PathBuf, String> {
+    let package = found("OPENPISTA_NPM", "target/npm").map(|npm| npm.join("node_modules/@openclaw/crabline"));
+    package.filter(|package| package.exists()).ok_or_else(|| "the npm packages are not there".into())
+}
+
 impl Crabline {
     /// As the server of a messenger, on a folder of its own; why not, if it cannot be had. `arguments` and `environment` are
     /// those of that messenger.
@@ -43,14 +49,10 @@ impl Crabline {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Result<Self, String> {
-        let node = node()?;
-        let npm = found("OPENPISTA_NPM", "target/npm").ok_or("the npm packages are not there")?;
-        let program = npm.join("node_modules/@openclaw/crabline/dist/src/bin/crabline.js");
-        if !program.exists() {
-            return Err("the npm packages are not there".into());
-        }
+        let program = package()?.join("dist/src/bin/crabline.js");
         let (ready, recorder) = (folder.join("ready.json"), folder.join("recorder.jsonl"));
-        let child = Command::new(node)
+        let mut command = Command::new(node()?);
+        command
             .arg(program)
             .args(["--json", "serve", messenger])
             .args(arguments)
@@ -58,7 +60,27 @@ impl Crabline {
             .arg(&ready)
             .arg("--recorder")
             .arg(&recorder)
-            .env_clear()
+            .env_clear();
+        Self::run(command, folder, environment, &ready, recorder).await
+    }
+
+    /// By a script of its own, which is told in its environment where the package is, and where to write what it is and
+    /// what it records.
+    pub async fn start_by(script: &Path, folder: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
+        let (ready, recorder) = (folder.join("ready.json"), folder.join("recorder.jsonl"));
+        let mut command = Command::new(node()?);
+        command.arg(script).env_clear().env("PACKAGE", package()?).env("READY", &ready).env("RECORDER", &recorder);
+        Self::run(command, folder, environment, &ready, recorder).await
+    }
+
+    async fn run(
+        mut command: Command,
+        folder: &Path,
+        environment: &[(&str, &str)],
+        ready: &Path,
+        recorder: PathBuf,
+    ) -> Result<Self, String> {
+        let child = command
             .env("CRABLINE_ADMIN_TOKEN", "admin")
             .envs(environment.iter().copied())
             .env("HOME", folder)
@@ -69,7 +91,7 @@ impl Crabline {
             .spawn()
             .map_err(|error| error.to_string())?;
         let manifest: Value =
-            until("crabline", async || serde_json::from_slice(&std::fs::read(&ready).ok()?).ok()).await;
+            until("crabline", async || serde_json::from_slice(&std::fs::read(ready).ok()?).ok()).await;
         Ok(Self { _child: child, manifest, recorder })
     }
 
