@@ -1,5 +1,6 @@
 //! What the gateway dispatches: messages, slash commands, pressed buttons.
 
+use openpista_plugin::messenger::Groups;
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -11,7 +12,6 @@ use crate::files;
 use crate::handle::{Handle, sent};
 use crate::host::Fault;
 use crate::session::{self, Me};
-use crate::settings::Groups;
 
 /// Before the channel's id in the name of a conversation.
 pub const PREFIX: &str = "discord:";

@@ -23,6 +23,9 @@ pub mod settings;
 pub mod show;
 
 #[cfg(target_arch = "wasm32")]
+use session as register;
+
+#[cfg(target_arch = "wasm32")]
 mod guest;
 #[cfg(test)]
 mod stage;

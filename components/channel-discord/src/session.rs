@@ -67,12 +67,12 @@ pub fn me(host: &dyn Host) -> Result<Option<Me>, Error> {
 }
 
 /// `channel.open`
-pub fn open(settings: &Settings) -> Setup {
+pub fn open(_host: &dyn Host, settings: &Settings) -> Result<Setup, ChannelError> {
     let mut preferences = vec![Preference::Working(8_000)];
     if settings.stream {
         preferences.push(Preference::Drafts(1_500));
     }
-    Setup { transports: vec![Transport { id: "gateway".into(), kind: TransportKind::Dial }], preferences }
+    Ok(Setup { transports: vec![Transport { id: "gateway".into(), kind: TransportKind::Dial }], preferences })
 }
 
 /// `outgoing.next`

@@ -1,5 +1,6 @@
 //! `[channels.discord.settings]`.
 
+use openpista_plugin::messenger::{Groups, address, groups, streams};
 use serde_json::Value;
 
 /// The JSON Schema for the manifest.
@@ -9,17 +10,6 @@ pub const SCHEMA: &str = include_str!("settings.json");
 pub const API: &str = "https://discord.com/api/v10";
 /// The vendor's own gateway.
 pub const GATEWAY: &str = "wss://gateway.discord.gg";
-
-/// Which messages of a server are for the bot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Groups {
-    /// Those that mention it or answer it.
-    Mention,
-    /// All.
-    All,
-    /// None.
-    Off,
-}
 
 /// What the person chose.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,20 +28,11 @@ impl Settings {
     /// From the host, which has checked them against the schema and filled in defaults.
     pub fn parse(settings: &str) -> Self {
         let settings: Value = serde_json::from_str(settings).unwrap_or_default();
-        let text = |name: &str| settings.get(name).and_then(Value::as_str).unwrap_or_default();
-        let address = |name, own: &str| match text(name).trim_end_matches('/') {
-            "" => own.to_string(),
-            given => given.to_string(),
-        };
         Self {
-            api: address("api", API),
-            gateway: address("gateway", GATEWAY),
-            groups: match text("groups") {
-                "all" => Groups::All,
-                "off" => Groups::Off,
-                _ => Groups::Mention,
-            },
-            stream: settings.get("stream").and_then(Value::as_bool).unwrap_or(true),
+            api: address(&settings, "api", API),
+            gateway: address(&settings, "gateway", GATEWAY),
+            groups: groups(&settings),
+            stream: streams(&settings, true),
         }
     }
 

@@ -6,6 +6,7 @@
 //! draft; the hash of what came back says so, and the next step edits it.
 
 use openpista_plugin::cut::pieces;
+use openpista_plugin::messenger::{file_name, merged};
 use openpista_plugin::multipart::Form;
 use openpista_plugin::rich::{Run, parse};
 use openpista_plugin::shown::{Shown, Step, hash};
@@ -168,10 +169,7 @@ impl<'a> Chat<'a> {
     }
 
     fn file(&self, file: Media, nonce: &str) -> Result<(), Fault> {
-        let name = file.name.unwrap_or_else(|| match file.mime.split_once('/') {
-            Some(("image", kind)) => format!("image.{kind}"),
-            _ => "file".to_string(),
-        });
+        let name = file_name(file.name, &file.mime);
         let body = json!({
             "nonce": nonce, "enforce_nonce": true, "allowed_mentions": {"parse": []},
             "attachments": [{"id": 0, "filename": name}]
@@ -199,11 +197,4 @@ pub fn nonce(parts: &[&str]) -> String {
     let hash =
         bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     format!("{hash:016x}")
-}
-
-fn merged(mut one: Value, other: Value) -> Value {
-    if let (Value::Object(one), Value::Object(other)) = (&mut one, other) {
-        one.extend(other);
-    }
-    one
 }

@@ -1,3 +1,4 @@
+use openpista_plugin::messenger::Groups;
 use openpista_plugin::shown::Shown;
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use crate::contract::openpista::connection::connection::{Frame, Target};
 use crate::contract::openpista::gateway::gateway::{Approval, Attachment, Decision, Inbound, Notice, Sender};
 use crate::contract::openpista::types::types::{Media, Usage};
 use crate::handle::Handle;
-use crate::settings::{Groups, Settings};
+use crate::settings::Settings;
 use crate::show::Chat;
 use crate::stage::{NOW, Stage, Web};
 use crate::{ask, commands, files, incoming, session};
@@ -76,7 +77,7 @@ fn rings(stage: &Stage, name: &str) -> Result<(), ChannelError> {
 #[test]
 fn it_dials_says_who_it_is_and_beats() {
     let stage = Stage::default();
-    let setup = session::open(&stage.settings);
+    let setup = session::open(&stage, &stage.settings).unwrap();
     assert_eq!(setup.transports[0].kind, TransportKind::Dial);
     assert_eq!(setup.preferences, [Preference::Working(8_000), Preference::Drafts(1_500)]);
     assert_eq!(session::next(stage.api()).unwrap().url, "wss://gateway.discord.gg?v=10&encoding=json");

@@ -3,13 +3,13 @@
 //! One that mentions it is. In a thread, so are the later ones of who mentioned it there, and of everybody once it has
 //! written there: a stranger's mention alone must not make it answer others.
 
+use openpista_plugin::messenger::Groups;
 use serde_json::Value;
 
 use crate::api::Api;
 use crate::contract::openpista::types::types::Error;
 use crate::host::{Host, in_words};
 use crate::place::Place;
-use crate::settings::Groups;
 
 /// Whether a message is for the bot.
 pub fn is_addressed(api: Api<'_>, event: &Value, place: &Place, user: &str, me: &str) -> Result<bool, Error> {

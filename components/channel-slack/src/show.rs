@@ -5,6 +5,7 @@
 //! the API or a crash between two of them repeats nothing.
 
 use openpista_plugin::cut::pieces;
+use openpista_plugin::messenger::file_name;
 use openpista_plugin::rich::{Run, parse};
 use openpista_plugin::shown::{Messages, Shown, hash};
 use serde_json::{Value, json};
@@ -100,13 +101,7 @@ impl<'a> Chat<'a> {
             DeliveryContent::Reply(reply) => return self.put(&reply.text, shown, true),
             DeliveryContent::Failed(why) => self.send(&Piece::plain(&format!("❌ {why}")), None).map(|_| None),
             DeliveryContent::Notice(words) => self.send(&Piece::plain(&words), None).map(|_| None),
-            DeliveryContent::Media(file) => {
-                let name = file.name.unwrap_or_else(|| match file.mime.split_once('/') {
-                    Some(("image", kind)) => format!("image.{kind}"),
-                    _ => "file".to_string(),
-                });
-                self.file(&name, file.data).map(|_| None)
-            }
+            DeliveryContent::Media(file) => self.file(&file_name(file.name, &file.mime), file.data).map(|_| None),
             // There is no typing sign for bots in threads and direct messages; a draft comes soon.
             DeliveryContent::Working | DeliveryContent::Activity(_) | DeliveryContent::Other(_) => Ok(None),
         };

@@ -1,5 +1,6 @@
 //! `[channels.telegram.settings]`.
 
+use openpista_plugin::messenger::{Groups, address, groups, streams, text};
 use serde_json::Value;
 
 /// The JSON Schema for the manifest.
@@ -7,17 +8,6 @@ pub const SCHEMA: &str = include_str!("settings.json");
 
 /// The vendor's own server.
 pub const API: &str = "https://api.telegram.org";
-
-/// Which messages of a group are for the bot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Groups {
-    /// Those that mention it, answer it, or are commands.
-    Mention,
-    /// All.
-    All,
-    /// None.
-    Off,
-}
 
 /// What the person chose.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,17 +26,11 @@ impl Settings {
     /// From the host, which has checked them against the schema and filled in defaults.
     pub fn parse(settings: &str) -> Self {
         let settings: Value = serde_json::from_str(settings).unwrap_or_default();
-        let text = |name: &str| settings.get(name).and_then(Value::as_str).unwrap_or_default();
-        let api = text("api").trim_end_matches('/');
         Self {
-            api: if api.is_empty() { API.into() } else { api.into() },
-            webhook: text("mode") == "webhook",
-            groups: match text("groups") {
-                "all" => Groups::All,
-                "off" => Groups::Off,
-                _ => Groups::Mention,
-            },
-            stream: settings.get("stream").and_then(Value::as_bool).unwrap_or(true),
+            api: address(&settings, "api", API),
+            webhook: text(&settings, "mode") == "webhook",
+            groups: groups(&settings),
+            stream: streams(&settings, true),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! the API or a crash between two of them repeats nothing.
 
 use openpista_plugin::cut::{pieces, utf16};
+use openpista_plugin::messenger::{file_name, merged};
 use openpista_plugin::multipart::Form;
 use openpista_plugin::rich::{Run, parse, text};
 use openpista_plugin::shown::{Messages, Shown, hash};
@@ -157,10 +158,7 @@ impl<'a> Chat<'a> {
     }
 
     fn file(&self, file: Media) -> Result<(), Fault> {
-        let name = file.name.unwrap_or_else(|| match file.mime.split_once('/') {
-            Some(("image", kind)) => format!("image.{kind}"),
-            _ => "file".to_string(),
-        });
+        let name = file_name(file.name, &file.mime);
         if matches!(file.mime.as_str(), "image/jpeg" | "image/png" | "image/webp") {
             match self.upload("sendPhoto", "photo", &name, &file.mime, file.data.clone()) {
                 // Too wide or too high for a photo: as a file it is taken.
@@ -213,11 +211,4 @@ impl Messages for Text<'_> {
 fn plain(words: &str) -> Piece {
     let cut = pieces(vec![Run::plain(words)], MESSAGE, &utf16);
     Piece { html: None, plain: cut.first().map(|runs| text(runs)).unwrap_or_default() }
-}
-
-fn merged(mut one: Value, other: Value) -> Value {
-    if let (Value::Object(one), Value::Object(other)) = (&mut one, other) {
-        one.extend(other);
-    }
-    one
 }

@@ -1,3 +1,4 @@
+use openpista_plugin::messenger::Groups;
 use serde_json::{Value, json};
 
 use crate::contract::exports::openpista::plugin::approvals::Verdict;
@@ -9,7 +10,7 @@ use crate::contract::exports::openpista::plugin::http_handler::Incoming;
 use crate::contract::openpista::gateway::gateway::{Approval, Attachment, Decision, Inbound, Notice, Sender};
 use crate::contract::openpista::http::exchange::{Request, Response};
 use crate::contract::openpista::types::types::{Media, Usage};
-use crate::settings::{Groups, Settings};
+use crate::settings::Settings;
 use crate::show::Chat;
 use crate::stage::{NOW, Stage, Web};
 use crate::{ask, files, incoming, register};
