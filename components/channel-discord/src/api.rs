@@ -3,6 +3,7 @@
 //! Each call says how many more of its kind the API takes now. When none are left, when there will be is kept in the state,
 //! and until then nothing is asked: whoever goes on asking is locked out for longer.
 
+use openpista_plugin::messenger::pause;
 use openpista_plugin::multipart::Form;
 use serde_json::Value;
 
@@ -37,7 +38,7 @@ pub fn read(answer: &Response) -> Result<Value, Fault> {
     Err(match (status, code) {
         (429, _) => {
             let said = body.get("retry_after").and_then(Value::as_f64);
-            Fault::Wait(milliseconds(said.or_else(|| number(answer, "retry-after")).unwrap_or(1.0)))
+            Fault::Wait(pause(said.or_else(|| number(answer, "retry-after")).unwrap_or(1.0)))
         }
         (_, Some(code)) if MISSING.contains(&code) => Fault::Missing,
         (_, Some(ANSWERED)) => Fault::Same,
@@ -57,13 +58,6 @@ pub fn read(answer: &Response) -> Result<Value, Fault> {
 fn number(answer: &Response, header: &str) -> Option<f64> {
     let (_, value) = answer.headers.iter().find(|(name, _)| name == header)?;
     value.trim().parse().ok()
-}
-
-/// Rounded up, at least one, an hour at most.
-fn milliseconds(seconds: f64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within these bounds")]
-    let ms = (seconds * 1_000.0).ceil().clamp(1.0, 3_600_000.0) as u32;
-    ms
 }
 
 /// Calls of the API.
@@ -112,7 +106,7 @@ impl Api<'_> {
         if let Some(key) = bucket(method, path)
             && number(&answer, "x-ratelimit-remaining") == Some(0.0)
         {
-            let after = milliseconds(number(&answer, "x-ratelimit-reset-after").unwrap_or(1.0));
+            let after = pause(number(&answer, "x-ratelimit-reset-after").unwrap_or(1.0));
             self.host.set(&key, &self.host.now().saturating_add(after.into()).to_string())?;
         }
         read(&answer)

@@ -1,6 +1,7 @@
 //! Approvals as messages with buttons.
 
 use openpista_plugin::cut::pieces;
+use openpista_plugin::messenger::key;
 use openpista_plugin::question::{Answer as Button, BUTTONS, data, question};
 use openpista_plugin::rich::Run;
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use crate::contract::openpista::gateway::gateway::Approval;
 use crate::handle::Handle;
 use crate::host::Fault;
 use crate::markup::{cost, markdown};
-use crate::show::{Chat, nonce};
+use crate::show::Chat;
 
 openpista_plugin::messenger_questions!();
 
@@ -34,7 +35,7 @@ pub fn ask(chat: &Chat<'_>, approval: &Approval) -> Result<Outcome, DeliveryErro
     let mut last = None;
     for (at, piece) in all.iter().enumerate() {
         let more = if at + 1 == all.len() { buttons.clone() } else { Value::Null };
-        let key = nonce(&[chat.channel(), &approval.id, &at.to_string()]);
+        let key = key(&[chat.channel(), &approval.id, &at.to_string()]);
         last = Some(chat.send(&markdown(piece), &key, &handle, more)?.0);
     }
     Ok(Outcome::Done(last))

@@ -1,5 +1,6 @@
 //! The slash commands, which the API is told once, and again only when they or the bot change.
 
+use openpista_plugin::messenger::COMMANDS;
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -12,15 +13,6 @@ pub const ALARM: &str = "commands";
 const KNOWN: &str = "commands";
 /// Ms until it is told again when it failed.
 const AGAIN: u64 = 60_000;
-
-/// Commands that the host knows in every channel, as people see them in their menu.
-const COMMANDS: [(&str, &str); 5] = [
-    ("new", "Start a new session"),
-    ("model", "Show or choose the model"),
-    ("stop", "Stop what is running"),
-    ("status", "Session, model, tokens"),
-    ("help", "What there is"),
-];
 
 fn list() -> Value {
     let command = |(name, description): (&str, &str)| {

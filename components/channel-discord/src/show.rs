@@ -5,10 +5,10 @@
 //! message that is there already, so neither a lost answer nor a kill doubles one. What it shows then may be an older
 //! draft; the hash of what came back says so, and the next step edits it.
 
-use openpista_plugin::cut::pieces;
-use openpista_plugin::messenger::{file_name, merged};
+use openpista_plugin::cut::{pieces, plain};
+use openpista_plugin::messenger::{file_name, key, merged};
 use openpista_plugin::multipart::Form;
-use openpista_plugin::rich::{Run, parse};
+use openpista_plugin::rich::parse;
 use openpista_plugin::shown::{Shown, Step, hash};
 use serde_json::{Value, json};
 
@@ -82,7 +82,7 @@ impl<'a> Chat<'a> {
     pub fn deliver(&self, delivery: Delivery) -> Result<Outcome, DeliveryError> {
         let known = Shown::parse(delivery.receipt.as_deref());
         let handle = Handle::parse(delivery.handle.as_deref());
-        let once = nonce(&[&self.channel, &delivery.id]);
+        let once = key(&[&self.channel, &delivery.id]);
         let done = match delivery.content {
             DeliveryContent::Working => self.api.call("POST", &self.path("typing"), &json!({})).map(|_| ()),
             DeliveryContent::Draft(draft) => return self.put(&draft.text, known, &handle, &once, false),
@@ -101,8 +101,7 @@ impl<'a> Chat<'a> {
 
     /// Words of the host: no Markdown. What would be cut off is cut off.
     fn say(&self, words: &str, nonce: &str, handle: &Handle, known: &Shown) -> Result<(), Fault> {
-        let cut = pieces(vec![Run::plain(words)], MESSAGE, &cost);
-        let text = cut.first().map(|runs| markdown(runs)).unwrap_or_default();
+        let text = markdown(&plain(words, MESSAGE, &cost));
         // Where the command stands is what was shown before.
         let place = if known.messages.is_empty() { handle.clone() } else { Handle::default() };
         self.answer(&text, nonce, &place).map(|_| ())
@@ -129,7 +128,7 @@ impl<'a> Chat<'a> {
         };
         let id = known.messages.get(at).map(|(id, _)| id.clone());
         // By what began the turn, not by the turn: one that is begun anew after a kill finds its draft again.
-        let key = nonce(&[&self.channel, &handle.id, if handle.id.is_empty() { once } else { "" }, &at.to_string()]);
+        let own = key(&[&self.channel, &handle.id, if handle.id.is_empty() { once } else { "" }, &at.to_string()]);
         match (step, wanted.get(at), id) {
             (Step::Delete(_), _, Some(id)) if whole => {
                 let gone = self.api.call("DELETE", &self.path(&format!("messages/{id}")), &Value::Null);
@@ -143,20 +142,20 @@ impl<'a> Chat<'a> {
             (_, Some(piece), Some(id)) => {
                 let (id, hash) = match self.edit(&id, piece, Value::Null) {
                     // The person deleted it: under its own nonce the API might say that it is there.
-                    Err(Fault::Missing) => self.send(piece, &nonce(&[&key, once]), &Handle::default(), Value::Null)?,
+                    Err(Fault::Missing) => self.send(piece, &key(&[&own, once]), &Handle::default(), Value::Null)?,
                     edited => (id, edited.map(|()| hash(piece))?),
                 };
                 known.put(at, id, hash);
             }
             (_, Some(piece), None) => {
                 let place = if at == 0 { handle.clone() } else { Handle::default() };
-                let (id, hash) = self.answer(piece, &key, &place)?;
+                let (id, hash) = self.answer(piece, &own, &place)?;
                 known.put(at, id, hash);
             }
             (_, None, _) => {
                 let name = Some("reply.md".to_string());
                 let reply = Media { mime: "text/markdown".into(), name, data: text.as_bytes().to_vec() };
-                self.file(reply, &key)?;
+                self.file(reply, &own)?;
                 known.put(at, "0".into(), FILE);
             }
         }
@@ -189,12 +188,4 @@ fn shown(message: &Value, sent: &str) -> Result<(String, u32), Fault> {
     let text = |key: &str| message.get(key).and_then(Value::as_str);
     let id = text("id").ok_or_else(|| Fault::Refused("a message without an id".into()))?;
     Ok((id.to_string(), hash(text("content").unwrap_or(sent))))
-}
-
-/// At most 25 characters, another one for other parts: 64 bits of FNV-1a.
-pub fn nonce(parts: &[&str]) -> String {
-    let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
-    let hash =
-        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    format!("{hash:016x}")
 }

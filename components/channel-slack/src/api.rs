@@ -3,6 +3,7 @@
 //! Arguments go as a form, which all methods take. An error is a word in the answer; one that is not known here will be
 //! refused again, which shows in the log. See <https://docs.slack.dev/apis/web-api>.
 
+use openpista_plugin::messenger::pause;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value};
 
@@ -34,8 +35,7 @@ pub fn read(secret: &str, answer: &Response) -> Result<Value, Fault> {
     Err(match error {
         "ratelimited" | "rate_limited" => {
             let header = answer.headers.iter().find(|(name, _)| name == "retry-after");
-            let seconds = header.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(1_u32);
-            Fault::Wait(seconds.max(1).saturating_mul(1_000))
+            Fault::Wait(pause(header.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(1.0)))
         }
         "invalid_auth"
         | "not_authed"

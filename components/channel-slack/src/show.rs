@@ -4,7 +4,7 @@
 //! different. One message is sent or edited in a call; if more are to follow, the outcome is a part, so that a limit of
 //! the API or a crash between two of them repeats nothing.
 
-use openpista_plugin::cut::pieces;
+use openpista_plugin::cut::{pieces, plain};
 use openpista_plugin::messenger::file_name;
 use openpista_plugin::rich::{Run, parse};
 use openpista_plugin::shown::{Messages, Shown, hash};
@@ -46,8 +46,7 @@ impl Piece {
 
     /// Words of the host, in which nothing is a mark. What would be cut off is cut off.
     fn plain(words: &str) -> Self {
-        let cut = pieces(vec![Run::plain(words)], MESSAGE, &cost);
-        Self { text: cut.first().map(|runs| mrkdwn(runs)).unwrap_or_default(), styled: false }
+        Self { text: mrkdwn(&plain(words, MESSAGE, &cost)), styled: false }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Which messages of a group are for the bot, and what is left of them without its name.
 
-use openpista_plugin::messenger::Groups;
+use openpista_plugin::messenger::{COMMANDS, Groups};
 use serde_json::Value;
 
-use crate::register::{COMMANDS, Me};
+use crate::register::Me;
 
 /// The text of a message: of a picture, its caption.
 pub fn text(message: &Value) -> &str {

@@ -1,5 +1,6 @@
 //! What the API is told once after each start: how the bot wants its updates, and its commands.
 
+use openpista_plugin::messenger::COMMANDS;
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -16,15 +17,6 @@ pub const UPDATES: &str = "updates";
 pub const HOOK: &str = "hook";
 /// The alarm that tells the API of the webhook.
 pub const REGISTER: &str = "register";
-
-/// Commands that the host knows in every channel, as people see them in their menu.
-pub const COMMANDS: [(&str, &str); 5] = [
-    ("new", "Start a new session"),
-    ("model", "Show or choose the model"),
-    ("stop", "Stop what is running"),
-    ("status", "Session, model, tokens"),
-    ("help", "What there is"),
-];
 
 /// Key of the bot's id and name; it is there once all was told.
 const ME: &str = "me";

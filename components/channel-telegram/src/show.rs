@@ -4,7 +4,7 @@
 //! different. One message is sent or edited in a call; if more are to follow, the outcome is a part, so that a limit of
 //! the API or a crash between two of them repeats nothing.
 
-use openpista_plugin::cut::{pieces, utf16};
+use openpista_plugin::cut::{self, pieces, utf16};
 use openpista_plugin::messenger::{file_name, merged};
 use openpista_plugin::multipart::Form;
 use openpista_plugin::rich::{Run, parse, text};
@@ -209,6 +209,5 @@ impl Messages for Text<'_> {
 
 /// Words of the host: no Markdown. What would be cut off is cut off.
 fn plain(words: &str) -> Piece {
-    let cut = pieces(vec![Run::plain(words)], MESSAGE, &utf16);
-    Piece { html: None, plain: cut.first().map(|runs| text(runs)).unwrap_or_default() }
+    Piece { html: None, plain: text(&cut::plain(words, MESSAGE, &utf16)) }
 }

@@ -46,6 +46,11 @@ pub fn pieces(runs: Vec<Run>, most: usize, cost: &dyn Fn(&[Run]) -> usize) -> Ve
     pieces
 }
 
+/// Words that are no Markdown, as one piece: what would be cut off is cut off.
+pub fn plain(words: &str, most: usize, cost: &dyn Fn(&[Run]) -> usize) -> Vec<Run> {
+    pieces(vec![Run::plain(words)], most, cost).into_iter().next().unwrap_or_default()
+}
+
 /// The first `count` characters, and whether that is all.
 fn first(runs: &[Run], count: usize) -> (Vec<Run>, bool) {
     let mut left = count;

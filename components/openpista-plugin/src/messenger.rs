@@ -2,6 +2,15 @@
 
 use serde_json::Value;
 
+/// Commands that the host knows in every channel, as people see them in their menu.
+pub const COMMANDS: [(&str, &str); 5] = [
+    ("new", "Start a new session"),
+    ("model", "Show or choose the model"),
+    ("stop", "Stop what is running"),
+    ("status", "Session, model, tokens"),
+    ("help", "What there is"),
+];
+
 /// Which messages of a group are for the bot. (Those of somebody who is alone with it always are.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Groups {
@@ -46,6 +55,21 @@ pub fn file_name(name: Option<String>, mime: &str) -> String {
         Some(("image", kind)) => format!("image.{kind}"),
         _ => "file".to_string(),
     })
+}
+
+/// Seconds that a service asks to wait, in ms: rounded up, at least one, an hour at most.
+pub fn pause(seconds: f64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within these bounds")]
+    let ms = (seconds * 1_000.0).ceil().clamp(1.0, 3_600_000.0) as u32;
+    ms
+}
+
+/// 16 characters that are others for other parts: 64 bits of FNV-1a. For messengers that know a message again by a key.
+pub fn key(parts: &[&str]) -> String {
+    let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    format!("{hash:016x}")
 }
 
 /// One object with the fields of both.
@@ -129,6 +153,13 @@ mod tests {
         assert_eq!(of(&given), (Groups::All, "https://a.test/v1".into(), false));
         assert_eq!(of(&json!({})), (Groups::Mention, "https://own.test".into(), true));
         assert_eq!(groups(&json!({"groups": "off"})), Groups::Off);
+    }
+
+    #[test]
+    fn pauses_have_bounds_and_keys_differ() {
+        assert_eq!([0.0, 0.0004, 1.5, 1e9, f64::NAN].map(pause), [1, 1, 1_500, 3_600_000, 0]);
+        assert_eq!(key(&["a", "b"]).len(), 16);
+        assert_ne!(key(&["a", "b"]), key(&["ab", ""]));
     }
 
     #[test]
