@@ -319,6 +319,7 @@ async fn a_stranger_starts_nothing_until_the_operator_pairs_them() {
     let api = Graph::start().await;
     let model = Model::start(echo).await;
     let home = with_cloud(&model, &api.api(), "");
+    reconfigure(&home, &allowed(), "");
     api.brings_to(&home);
     let _daemon = home.start().await;
     api.says(STRANGER, "open the door");
@@ -416,8 +417,8 @@ async fn limits_and_bad_gateways_in_the_middle_of_a_long_reply_repeat_nothing() 
     api.says(ANN, "hello");
     api.shows(ANN, "answer to hello").await;
     // The first message of it is taken, the second one is not, for some time.
-    for (status, code) in [(400, 131_056), (502, 0), (502, 0)] {
-        api.fails("messages", 1, status, code);
+    for (well, status, code) in [(1, 400, 131_056), (0, 502, 0), (0, 502, 0)] {
+        api.fails("messages", well, status, code);
     }
     api.says(ANN, "long");
     api.shows(ANN, "The *end*.").await;

@@ -30,7 +30,7 @@ const JSON: &str = "application/json";
 /// A request of the channel.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// `messages`, `media`, or the id of a file.
+    /// `messages`, `read` for the sign that one was read, `media`, or the id of a file.
     pub method: String,
     pub phone: String,
     /// Of an upload, the text of the form.
@@ -155,8 +155,13 @@ impl Graph {
 
     /// Waits for a message that went well and is as wanted.
     pub async fn sees(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Call {
-        until(what, async || self.called("messages").into_iter().find(|call| call.status == 200 && wanted(&call.body)))
-            .await
+        until(what, async || {
+            [self.called("messages"), self.called("read")]
+                .concat()
+                .into_iter()
+                .find(|call| call.status == 200 && wanted(&call.body))
+        })
+        .await
     }
 
     /// Waits until a person is shown this.
@@ -190,10 +195,13 @@ pub async fn daemon(socket: &PathBuf) -> Option<String> {
 async fn serve(state: Arc<Mutex<State>>, asked: Asked, stream: TcpStream) -> std::io::Result<()> {
     let error = |code: u32| json!({"error": {"message": format!("(#{code}) it fails"), "type": "OAuthException", "code": code}});
     let mut parts = asked.path.trim_start_matches("/v25.0/").rsplit('/');
-    let method = parts.next().unwrap_or_default().to_string();
+    let mut method = parts.next().unwrap_or_default().to_string();
     let phone = parts.next().unwrap_or_default().to_string();
     let body = serde_json::from_slice(&asked.body)
         .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&asked.body).into_owned()));
+    if body["status"].is_string() {
+        method = "read".into();
+    }
     if lock(&state).refuses || asked.header("authorization") != format!("Bearer {TOKEN}") {
         return answer(stream, 401, JSON, error(190).to_string().as_bytes()).await;
     }
@@ -202,7 +210,7 @@ async fn serve(state: Arc<Mutex<State>>, asked: Asked, stream: TcpStream) -> std
     }
     let (status, said) = match failure(&state, &method) {
         Some((status, code)) => (status, error(code)),
-        None => (200, result(&state, &method, &body, asked.header("host"))),
+        None => (200, result(&state, &method, asked.header("host"))),
     };
     lock(&state).calls.push(Call { method, phone, body, status });
     answer(stream, status, JSON, said.to_string().as_bytes()).await
@@ -219,9 +227,9 @@ fn failure(state: &Mutex<State>, method: &str) -> Option<(u16, u32)> {
     state.failing.remove(at).map(|(_, _, status, code)| (status, code))
 }
 
-fn result(state: &Mutex<State>, method: &str, body: &Value, host: &str) -> Value {
+fn result(state: &Mutex<State>, method: &str, host: &str) -> Value {
     match method {
-        "messages" if body["status"].is_string() => json!({"success": true}),
+        "read" => json!({"success": true}),
         "messages" => {
             let mut state = lock(state);
             state.messages += 1;
