@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // The bridge between openpista's channel-whatsapp and WhatsApp Web, by Baileys. It is started by the host in a folder of its
-// own, in which it keeps the session. `--url` leads to another server than WhatsApp's.
+// own, in which it keeps the session; `--folder` names another one. `--url` leads to another server than WhatsApp's.
 //
 // Each line of standard output is one of
 //   {"type":"qr","qr":TEXT}                        to be scanned with the phone, for about 20 seconds
@@ -19,7 +19,9 @@
 // Bytes are in base64. It ends when standard input does. What goes wrong is said on standard error.
 
 import { createHash } from "node:crypto";
+import { mkdirSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
 import * as baileys from "@whiskeysockets/baileys";
 import { Sent, Session, Waiting } from "./kept.mjs";
 import { isSaid, plain, told } from "./read.mjs";
@@ -33,7 +35,10 @@ const BACKOFF_MOST = 60_000;
 const AGAIN_MOST = 500;
 
 process.umask(0o077);
-const url = process.argv.includes("--url") ? process.argv[process.argv.indexOf("--url") + 1] : undefined;
+const { values } = parseArgs({ options: { url: { type: "string" }, folder: { type: "string", default: "." } } });
+const { url } = values;
+mkdirSync(values.folder, { recursive: true });
+process.chdir(values.folder);
 const log = (level) => (about, words) => {
   // The words only: what they are about may hold keys or what people wrote.
   if (level !== "debug") console.error(`${level}: ${typeof about === "string" ? about : (words ?? "")}`);

@@ -53,7 +53,7 @@ impl manifest::Guest for Plugin {
                 need("secrets", &[], "mode `cloud`: shows the access token, checks the webhook's signature"),
                 need(
                     "connection",
-                    &["http", "process:{bridge}"],
+                    &["http", "process:{bridge}", "process:{bridge_path}"],
                     "takes messages by webhook (mode `cloud`) or starts the bridge (mode `bridge`)",
                 ),
             ],

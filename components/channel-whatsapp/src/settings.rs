@@ -50,9 +50,16 @@ impl Settings {
         let text = |name: &str| settings.get(name).and_then(Value::as_str).unwrap_or_default();
         let words = settings.get("bridge").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let api = text("api").trim_end_matches('/');
+        let mut bridge: Vec<String> = words.iter().filter_map(|word| word.as_str().map(str::to_string)).collect();
+        if !text("bridge_path").is_empty() {
+            bridge = vec![text("bridge_path").into()];
+        }
+        if !text("session_dir").is_empty() {
+            bridge.extend(["--folder".into(), text("session_dir").into()]);
+        }
         Self {
             mode: if text("mode") == "cloud" { Mode::Cloud } else { Mode::Bridge },
-            bridge: words.iter().filter_map(|word| word.as_str().map(str::to_string)).collect(),
+            bridge,
             groups: match text("groups") {
                 "all" => Groups::All,
                 "off" => Groups::Off,

@@ -23,12 +23,9 @@ pub fn open(host: &dyn Host, settings: &Settings) -> Result<Setup, ChannelError>
         return Ok(Setup { transports: transport("bridge", TransportKind::Process(process)), preferences });
     }
     for name in SECRETS {
-        match host.stand_in(name) {
-            Err(Error::NotFound(_)) => {
-                return Err(ChannelError::AuthRequired(format!("with mode = \"cloud\" it needs the secret {name}")));
-            }
-            // A secret that is only compared has no place to stand.
-            _ => (),
+        // Any other error only says that a secret which is compared has no place to stand.
+        if let Err(Error::NotFound(_)) = host.stand_in(name) {
+            return Err(ChannelError::AuthRequired(format!("with mode = \"cloud\" it needs the secret {name}")));
         }
     }
     // The API takes its sign away after 25 seconds.

@@ -103,8 +103,9 @@ fn each_mode_opens_what_it_needs() {
 fn the_settings_have_the_defaults_of_their_schema() {
     let schema: Value = serde_json::from_str(crate::settings::SCHEMA).unwrap();
     let fields = schema["properties"].as_object().unwrap();
+    let fields = fields.iter().filter(|(_, field)| field["default"] != Value::Null);
     let defaults: serde_json::Map<_, _> =
-        fields.iter().map(|(name, field)| (name.clone(), field["default"].clone())).collect();
+        fields.map(|(name, field)| (name.clone(), field["default"].clone())).collect();
     let settings = Settings::parse(&Value::Object(defaults).to_string());
     let wanted = Settings {
         mode: Mode::Bridge,
@@ -114,6 +115,8 @@ fn the_settings_have_the_defaults_of_their_schema() {
         api: crate::settings::API.into(),
     };
     assert_eq!(settings, wanted);
+    let own = Settings::parse(r#"{"bridge": ["x"], "bridge_path": "/opt/b", "session_dir": "/s"}"#);
+    assert_eq!(own.bridge, ["/opt/b", "--folder", "/s"]);
 }
 
 #[test]
