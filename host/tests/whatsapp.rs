@@ -42,6 +42,16 @@ fn paired(home: &daemon::Home) {
         .unwrap();
 }
 
+/// The processes that run in the bridge's folder.
+fn bridges(home: &daemon::Home) -> Vec<i32> {
+    let folder = home.path().join("channels/whatsapp").canonicalize().unwrap();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter(|process| std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == folder))
+        .filter_map(|process| process.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
 #[tokio::test]
 async fn crabline_takes_a_whole_conversation_of_the_real_bridge() {
     const NAME: &str = "whatsapp::crabline_takes_a_whole_conversation_of_the_real_bridge";
@@ -74,6 +84,14 @@ async fn crabline_takes_a_whole_conversation_of_the_real_bridge() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&session).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
 
+    // The bridge dies, and another one goes on with its session.
+    let first = bridges(&home);
+    assert_eq!(first.len(), 1);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(first[0]), nix::sys::signal::Signal::SIGKILL).unwrap();
+    crabline.says(ANN, &ann, "again").await;
+    crabline.shows(&ann, "answer to again").await;
+    assert_ne!(bridges(&home), first);
+
     crabline.says(ANN, &ann, "silently").await;
     until("the typing sign", async || {
         let signs = crabline.frames("chatstate");
@@ -85,7 +103,7 @@ async fn crabline_takes_a_whole_conversation_of_the_real_bridge() {
 
     crabline.says(ANN, &ann, "long").await;
     crabline.shows(&ann, "The *end*.").await;
-    let pieces: Vec<(String, String)> = crabline.shown(&ann).into_iter().skip(2).collect();
+    let pieces: Vec<(String, String)> = crabline.shown(&ann).into_iter().skip(3).collect();
     assert_eq!(pieces.len(), 2, "{pieces:#?}");
     assert!(pieces.iter().all(|(_, text)| text.chars().count() <= 4_000));
     assert!(pieces[1].1.starts_with("```let line_0 = 0 < 3"), "{pieces:#?}");

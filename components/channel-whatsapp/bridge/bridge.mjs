@@ -23,7 +23,7 @@ import { mkdirSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import * as baileys from "@whiskeysockets/baileys";
-import { Sent, Session, Waiting } from "./kept.mjs";
+import { Sent, Session, Waiting, note } from "./kept.mjs";
 import { isSaid, plain, told } from "./read.mjs";
 
 /** WhatsApp takes edits for 15 minutes. */
@@ -41,7 +41,7 @@ mkdirSync(values.folder, { recursive: true });
 process.chdir(values.folder);
 const log = (level) => (about, words) => {
   // The words only: what they are about may hold keys or what people wrote.
-  if (level !== "debug") console.error(`${level}: ${typeof about === "string" ? about : (words ?? "")}`);
+  if (level !== "debug") note(`${level}: ${typeof about === "string" ? about : (words ?? "")}`);
 };
 const quiet = log("debug");
 const logger = { level: "warn", child: () => logger, trace: quiet, debug: quiet, info: quiet, warn: log("warn"), error: log("error") };
@@ -69,7 +69,7 @@ function read(name) {
     if (!message) return;
     const number = (jid) => socket?.signalRepository?.lidMapping?.getPNForLID(jid);
     say(await told(message, name, { me: me(), number, socket: () => socket, logger }));
-  }).catch((error) => console.error(`a message cannot be read: ${error.message}`));
+  }).catch((error) => note(`a message cannot be read: ${error.message}`));
 }
 
 // --- what goes ---
@@ -163,7 +163,7 @@ function obey(order) {
         await show(order);
         if (id) say({ type: "sent", id });
       } catch (error) {
-        if (id) say({ type: "failed", id, why: error.message });
+        if (id) say({ type: "failed", id, why: error?.message || String(error) });
       }
     });
   }
@@ -174,7 +174,7 @@ lines.on("line", (line) => {
   try {
     obey(JSON.parse(line));
   } catch (error) {
-    console.error(`a line of the host is passed over: ${error.message}`);
+    note(`a line of the host is passed over: ${error.message}`);
   }
 });
 // Everything that is kept is written at once, so there is nothing to wait for.
@@ -210,7 +210,7 @@ async function connect() {
     }
     if (connection === "close") {
       open = false;
-      closed(session, lastDisconnect?.error).catch((error) => console.error(`error: ${error.message}`));
+      closed(session, lastDisconnect?.error).catch((error) => note(`error: ${error.message}`));
     }
   });
 }

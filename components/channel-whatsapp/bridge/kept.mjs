@@ -6,6 +6,14 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+// A library that Baileys uses writes keys with these, and standard output is the host's.
+for (const way of ["log", "info", "debug", "warn", "error"]) console[way] = () => {};
+
+/** A word for the log. */
+export function note(words) {
+  process.stderr.write(`${words}\n`);
+}
+
 /** So many unacknowledged messages are kept; then the oldest is dropped. */
 const WAITING_MOST = 2_000;
 /** So many sent messages are known again. */
@@ -88,7 +96,7 @@ export class Waiting {
     put(join(this.folder, name), JSON.stringify(message, this.codec.replacer));
     this.names.push(name);
     if (this.names.length > WAITING_MOST) {
-      console.error("too many messages wait for the host: the oldest is dropped");
+      note("too many messages wait for the host: the oldest is dropped");
       this.done(this.names[0]);
     }
     return name;
