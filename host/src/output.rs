@@ -205,7 +205,7 @@ mod tests {
                     ' ' => (false, false),
                     other => panic!("{other:?}"),
                 };
-                (if y % 2 == 0 { upper } else { lower }) == on_light
+                (if y.is_multiple_of(2) { upper } else { lower }) == on_light
             };
             for (y, x) in (0..width).flat_map(|y| (0..width).map(move |x| (y, x))) {
                 assert_eq!(dark(x + 4, y + 4), code[(x, y)] == qrcode::Color::Dark, "{x} {y}");

@@ -23,7 +23,7 @@ import { mkdirSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import * as baileys from "@whiskeysockets/baileys";
-import { Sent, Session, Waiting, note } from "./kept.mjs";
+import { Orders, Sent, Session, Waiting, note } from "./kept.mjs";
 import { isSaid, plain, told } from "./read.mjs";
 
 /** WhatsApp takes edits for 15 minutes. */
@@ -49,6 +49,7 @@ const logger = { level: "warn", child: () => logger, trace: quiet, debug: quiet,
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 const waiting = new Waiting(".", baileys.BufferJSON);
 const sent = new Sent(".");
+const orders = new Orders(".");
 const again = new Map();
 let socket;
 let open = false;
@@ -153,18 +154,20 @@ async function show({ key, chat, parts, quote }) {
 
 // --- the host ---
 
+function ended(id, why) {
+  say(why === undefined ? { type: "sent", id } : { type: "failed", id, why });
+  orders.end(id);
+}
+
 function obey(order) {
   const { type, id, chat } = order;
   if (type === "ack") waiting.done(order.ack);
   if (type === "typing" && open) socket.sendPresenceUpdate("composing", chat).catch(() => {});
   if (type === "show") {
+    if (id) orders.begin(id);
     inOrder(chat, async () => {
-      try {
-        await show(order);
-        if (id) say({ type: "sent", id });
-      } catch (error) {
-        if (id) say({ type: "failed", id, why: error?.message || String(error) });
-      }
+      const failed = await show(order).then(() => undefined, (error) => error?.message || String(error));
+      if (id) ended(id, failed);
     });
   }
 }
@@ -229,5 +232,6 @@ async function closed(session, error) {
   setTimeout(connect, Math.min(1_000 * 2 ** failures++, BACKOFF_MOST));
 }
 
+for (const id of orders.left()) ended(id, "the bridge was started anew");
 for (const name of waiting.names) read(name);
 await connect();

@@ -153,3 +153,24 @@ export class Sent {
     if (++this.lines > 3 * SENT_MOST) this.compact();
   }
 }
+
+/** Orders of the host of which it was not told the end. */
+export class Orders {
+  constructor(folder) {
+    this.folder = join(folder, "orders");
+    mkdirSync(this.folder, { recursive: true });
+  }
+
+  /** Those of a process that was killed: nobody else knows that they came to nothing. */
+  left() {
+    return readdirSync(this.folder).map(decodeURIComponent);
+  }
+
+  begin(id) {
+    writeFileSync(join(this.folder, encodeURIComponent(id)), "");
+  }
+
+  end(id) {
+    rmSync(join(this.folder, encodeURIComponent(id)), { force: true });
+  }
+}

@@ -2,7 +2,7 @@
 //! vendor's does: signed, one after the other, and again until they are taken.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -183,7 +183,7 @@ impl Graph {
 }
 
 /// The address of the daemon that listens at this socket.
-pub async fn daemon(socket: &PathBuf) -> Option<String> {
+pub async fn daemon(socket: &Path) -> Option<String> {
     let link = Link::daemon(socket).await.ok()?;
     let answers = link.all(Request::Status).await.ok()?;
     answers.into_iter().find_map(|answer| match answer {
