@@ -212,6 +212,22 @@ async fn pictures_go_both_ways_and_groups_hear_only_what_is_meant_for_them() {
 }
 
 #[tokio::test]
+async fn with_stream_a_reply_grows_in_one_message() {
+    let bridge = StandIn::start().await;
+    let gate = Arc::new(Notify::new());
+    let model = Model::start(several(&gate)).await;
+    let home = with_bridge(&model, &bridge.command(), ", stream = true");
+    let _daemon = home.start().await;
+    let ann = jid(ANN);
+    bridge.says(ANN, &ann, "slowly", json!({}));
+    bridge.shows(&ann, "The beg").await;
+    gate.notify_one();
+    bridge.shows(&ann, "The beginning of it, and the end.").await;
+    assert_eq!(bridge.parts(&ann).len(), 1, "{:?}", bridge.parts(&ann));
+    assert!(bridge.orders("show").len() > 1);
+}
+
+#[tokio::test]
 async fn a_bridge_that_fails_or_dies_or_talks_nonsense_loses_nothing() {
     let bridge = StandIn::start().await;
     let model = Model::start(echo).await;
