@@ -132,6 +132,8 @@ struct Preferences {
     reasoning: bool,
     /// It lets nobody in who did not sign in.
     signed_in: bool,
+    /// It has no buttons, whatever its component exports.
+    in_words: bool,
 }
 
 impl Preferences {
@@ -149,6 +151,7 @@ impl Preferences {
                 Preference::Activity => all.activity = true,
                 Preference::Reasoning => all.reasoning = true,
                 Preference::SignedIn => all.signed_in = true,
+                Preference::InWords => all.in_words = true,
                 Preference::Other(_) => (),
             }
         }
@@ -357,7 +360,7 @@ impl Gateway {
         opened.preferences = Preferences::of(&setup.preferences);
         opened.console = setup.transports.iter().any(|t| matches!(t.kind, TransportKind::Console));
         if let Ok(loaded) = channel.instance.loaded(&channel.host.runtime).await {
-            opened.asks = loaded.exports.approvals.is_some();
+            opened.asks = loaded.exports.approvals.is_some() && !opened.preferences.in_words;
             opened.observes = loaded.exports.observer.is_some();
         }
         let mount = options.mount.unwrap_or_else(|| format!("/{name}"));

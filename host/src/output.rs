@@ -5,6 +5,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use qrcode::render::unicode::Dense1x2;
 use serde::Serialize;
 
 use crate::message::Timestamp;
@@ -76,6 +77,18 @@ impl Output {
         let _gone = writeln!(io::stderr().lock(), "{text}");
     }
 
+    /// A QR code, two of its rows in a line. Its dark squares are dark: with colours that are set, else on the dark ground
+    /// that most terminals have.
+    pub fn code(&self, content: &str) -> io::Result<()> {
+        let Some(lines) = drawn(content, self.colour) else {
+            return self.line("(too long for a QR code)");
+        };
+        for line in lines {
+            self.line(&if self.colour { format!("\u{1b}[30;107m{line}\u{1b}[0m") } else { line })?;
+        }
+        Ok(())
+    }
+
     /// Rows under headings, columns as wide as they need; the last one ends where it ends.
     pub fn table(&self, headings: &[&str], rows: &[Vec<Cell>]) -> io::Result<()> {
         let mut widths: Vec<usize> = headings.iter().map(|heading| heading.chars().count()).collect();
@@ -100,6 +113,15 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// The lines of a QR code with the margin that readers want. `on_light`: what is dark is drawn; else what is light.
+fn drawn(content: &str, on_light: bool) -> Option<Vec<String>> {
+    let code = qrcode::QrCode::with_error_correction_level(content, qrcode::EcLevel::L).ok()?;
+    let (drawn, left) = (Dense1x2::Dark, Dense1x2::Light);
+    let (dark, light) = if on_light { (drawn, left) } else { (left, drawn) };
+    let text = code.render::<Dense1x2>().dark_color(dark).light_color(light).build();
+    Some(text.lines().map(str::to_owned).collect())
 }
 
 /// One field of a table.
@@ -167,7 +189,32 @@ pub fn ago(at: Timestamp, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{ago, plain, shortened};
+    use super::{ago, drawn, plain, shortened};
+
+    #[test]
+    fn a_qr_code_has_each_of_its_squares_and_a_margin() {
+        let content = "2@kW3c+a/Z=,b1yQ=,c9=";
+        let code = qrcode::QrCode::with_error_correction_level(content, qrcode::EcLevel::L).unwrap();
+        let width = code.width();
+        for on_light in [true, false] {
+            let lines = drawn(content, on_light).unwrap();
+            let dark = |x: usize, y: usize| {
+                let (upper, lower) = match lines[y / 2].chars().nth(x).unwrap() {
+                    '█' => (true, true),
+                    '▀' => (true, false),
+                    '▄' => (false, true),
+                    ' ' => (false, false),
+                    other => panic!("{other:?}"),
+                };
+                (if y.is_multiple_of(2) { upper } else { lower }) == on_light
+            };
+            for (y, x) in (0..width).flat_map(|y| (0..width).map(move |x| (y, x))) {
+                assert_eq!(dark(x + 4, y + 4), code[(x, y)] == qrcode::Color::Dark, "{x} {y}");
+            }
+            assert!((0..width + 8).all(|at| !dark(at, 0) && !dark(0, at) && !dark(at, 3) && !dark(width + 7, at)));
+        }
+        assert_eq!(drawn(&"x".repeat(4_000), true), None);
+    }
 
     #[test]
     fn times_are_told_in_their_largest_unit() {

@@ -83,6 +83,11 @@ pub fn base64(data: &[u8]) -> String {
     STANDARD.encode(data)
 }
 
+/// The bytes that base64 stands for; none if it is not base64.
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
+}
+
 /// A file as an URL (RFC 2397).
 pub fn data_url(mime: &str, data: &[u8]) -> String {
     format!("data:{mime};base64,{}", base64(data))

@@ -492,6 +492,9 @@ pub struct ChannelSummary {
     pub state: String,
     /// What is wrong, or where it is.
     pub detail: String,
+    /// The content of a QR code that waits to be scanned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qr: Option<String>,
     /// Its transports.
     pub transports: Vec<TransportSummary>,
 }

@@ -89,6 +89,7 @@ pub async fn channels(context: &Context, command: ChannelCommand) -> Result<Exit
     let output = context.output;
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     let mut transports: Vec<Vec<Cell>> = Vec::new();
+    let mut codes: Vec<(String, String)> = Vec::new();
     let now = now();
     for response in connect::reach(context).await?.all(Request::ChannelList { name }).await? {
         let Response::Channel(channel) = response else { continue };
@@ -111,6 +112,7 @@ pub async fn channels(context: &Context, command: ChannelCommand) -> Result<Exit
                 transport.state.clone().into(),
             ]);
         }
+        codes.extend(channel.qr.map(|code| (channel.name.clone(), code)));
         rows.push(vec![
             channel.name.into(),
             channel.plugin.into(),
@@ -123,6 +125,10 @@ pub async fn channels(context: &Context, command: ChannelCommand) -> Result<Exit
         if whole && !transports.is_empty() {
             output.line("")?;
             output.table(&["CHANNEL", "TRANSPORT", "KIND", "PROGRESS", "STATE"], &transports)?;
+        }
+        for (channel, code) in codes.iter().filter(|_| whole) {
+            output.line(&format!("\nTo be scanned for {channel} (it is a new one every few seconds):"))?;
+            output.code(code)?;
         }
     }
     Ok(Exit::Done)

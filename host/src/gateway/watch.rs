@@ -46,6 +46,8 @@ pub struct ChannelStatus {
     pub failed: Option<String>,
     /// What it wants the operator to know.
     pub notice: Option<String>,
+    /// The content of a QR code that it wants the operator to scan.
+    pub qr: Option<String>,
 }
 
 /// What is known of channels that do not work.
@@ -132,6 +134,7 @@ impl Gateway {
                 plugin: channel.plugin.manifest.name.clone(),
                 failed: self.opened(&channel.name).failed,
                 notice: notices.get(&channel.name).and_then(in_words),
+                qr: notices.get(&channel.name).and_then(valid_code).map(str::to_string),
             })
             .collect()
     }
@@ -246,10 +249,18 @@ impl Gateway {
     }
 }
 
+fn valid_code(notice: &Notice) -> Option<&str> {
+    match notice {
+        Notice::Qr((code, until)) if *until > now() => Some(code),
+        _ => None,
+    }
+}
+
 fn in_words(notice: &Notice) -> Option<String> {
     match notice {
         Notice::Text(text) => Some(text.clone()),
-        Notice::Qr(_) => Some("a QR code waits to be scanned".into()),
+        Notice::Qr(_) if valid_code(notice).is_some() => Some("a QR code waits to be scanned".into()),
+        Notice::Qr(_) => Some("a QR code was not scanned in time".into()),
         Notice::Clear => None,
         Notice::Other(other) => Some(other.kind.clone()),
     }

@@ -123,11 +123,16 @@ fn meet(asked: &[String], granted: &[String]) -> Vec<String> {
     scope
 }
 
-/// `{base-url}` becomes the host of that setting; one that the person wrote may lie in the local network.
+/// `{base-url}` becomes the host of that setting; one that the person wrote may lie in the local network. `process:{bridge}`
+/// becomes the program that the setting, a text or a command, begins with.
 pub fn expanded(scope: &[String], settings: &Map<String, Value>, own: &BTreeSet<String>) -> Vec<String> {
     scope
         .iter()
         .filter_map(|item| {
+            if let Some(name) = item.strip_prefix("process:{").and_then(|rest| rest.strip_suffix('}')) {
+                let setting = settings.get(name)?;
+                return Some(format!("process:{}", setting.get(0).unwrap_or(setting).as_str()?));
+            }
             let Some(name) = item.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
                 return Some(item.clone());
             };
@@ -191,5 +196,16 @@ mod tests {
         let own = BTreeSet::from(["base-url".to_string()]);
         let scope = expanded(&strings(&["{base-url}", "{other}", "{gone}", "x.org"]), &settings, &own);
         assert_eq!(scope, strings(&["lan:10.0.0.2:8080", "api.example.org", "x.org"]));
+    }
+
+    #[test]
+    fn a_command_in_a_scope_becomes_its_program() {
+        let settings: Map<String, Value> =
+            serde_json::from_str(r#"{"bridge":["node","bridge.mjs"],"one":"cat","none":[]}"#).unwrap();
+        let scope = strings(&["process:{bridge}", "process:{one}", "process:{none}", "process:{gone}", "process:x"]);
+        assert_eq!(
+            expanded(&scope, &settings, &BTreeSet::new()),
+            strings(&["process:node", "process:cat", "process:x"])
+        );
     }
 }

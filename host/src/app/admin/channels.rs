@@ -129,8 +129,8 @@ impl Admin {
                     progress: transport.progress,
                 })
                 .collect();
-            let summary =
-                ChannelSummary { name: status.name, plugin: status.plugin, state: state.into(), detail, transports };
+            let (name, plugin, state) = (status.name, status.plugin, state.into());
+            let summary = ChannelSummary { name, plugin, state, detail, qr: status.qr, transports };
             out.send(Response::Channel(summary)).await?;
         }
         for idle in self.0.registry.snapshot().idle.iter().filter(|idle| idle.role == RoleKind::Channel) {
@@ -143,6 +143,7 @@ impl Admin {
                 plugin: idle.plugin.clone(),
                 state: "off".into(),
                 detail: idle.reason.clone(),
+                qr: None,
                 transports: Vec::new(),
             }))
             .await?;
