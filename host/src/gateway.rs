@@ -38,7 +38,7 @@ use crate::session::approver::over;
 use crate::session::{Catalogue, Key, Outlet, Sessions, command};
 use crate::store::{Accepted, Decided, Store, StoreError};
 use crate::transport::{Hub, InstanceOptions, TransportKind};
-use crate::wit::openpista::gateway::gateway::Notice;
+use crate::wit::openpista::gateway::gateway::{Notice, Settlement};
 use crate::wit::role::channel::Preference;
 use crate::wit::role::observer::Update;
 
@@ -92,11 +92,13 @@ pub struct Gateway {
     workers: Mutex<HashMap<Key, deliver::Worker>>,
     channels: RwLock<BTreeMap<String, Opened>>,
     notices: Mutex<BTreeMap<String, Notice>>,
+    /// Why a channel's credential does not do for deliveries, by instance.
+    refused: Mutex<BTreeMap<String, String>>,
     watch: Mutex<watch::Watch>,
     reconciling: tokio::sync::Mutex<()>,
     changed: Mutex<BTreeSet<Key>>,
     changes: Notify,
-    settled: Mutex<HashMap<String, Result<Option<String>, String>>>,
+    settled: Mutex<HashMap<String, Settlement>>,
     /// By instance and transport.
     peers: Mutex<HashMap<(String, String), driver::Peer>>,
     /// What an earlier run left is known: deliveries begin.
@@ -166,7 +168,7 @@ struct Stored {
     cancelled: Vec<Key>,
     decided: Vec<(String, Decision)>,
     deliveries: Vec<Delivery>,
-    settled: Vec<(Key, String, Result<Option<String>, String>)>,
+    settled: Vec<(Key, String, Settlement)>,
     removed: Vec<Key>,
     changed: BTreeSet<Key>,
 }
@@ -185,6 +187,7 @@ impl Gateway {
             workers: Mutex::default(),
             channels: RwLock::default(),
             notices: Mutex::default(),
+            refused: Mutex::default(),
             watch: Mutex::default(),
             reconciling: tokio::sync::Mutex::default(),
             changed: Mutex::default(),
@@ -315,6 +318,7 @@ impl Gateway {
             if same && known.failed.is_none() {
                 continue;
             }
+            lock(&self.refused).remove(&name);
             let opened = self.open(&name, &channel).await;
             if let Some(why) = opened.failed.as_ref().filter(|why| known.failed.as_ref() != Some(*why)) {
                 tracing::error!("the channel {name} does not open: {why}");

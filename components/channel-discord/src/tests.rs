@@ -481,13 +481,14 @@ fn errors_of_the_api_say_whether_to_try_again() {
     let gone: Is = |error| matches!(error, DeliveryError::Gone(_));
     let later: Is = |error| matches!(error, DeliveryError::Unavailable(_));
     let never: Is = |error| matches!(error, DeliveryError::Rejected(_));
+    let token: Is = |error| matches!(error, DeliveryError::AuthRequired(_));
     let cases: [(u16, Value, Is); 11] = [
         (403, json!({"code": 50_001, "message": "Missing Access"}), gone),
         (403, json!({"code": 50_007, "message": "Cannot send messages to this user"}), gone),
         (404, json!({"code": 10_003, "message": "Unknown Channel"}), gone),
         (400, json!({"code": 50_083, "message": "Thread is archived"}), gone),
         (403, json!("error code: 1020"), later),
-        (401, json!({"code": 0, "message": "401: Unauthorized"}), later),
+        (401, json!({"code": 0, "message": "401: Unauthorized"}), token),
         (500, json!({"message": "500: Internal Server Error", "code": 0}), later),
         (502, json!("<html>"), later),
         (400, json!({"code": 50_035, "message": "Invalid Form Body"}), never),

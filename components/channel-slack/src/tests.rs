@@ -405,14 +405,15 @@ fn errors_of_the_api_say_whether_to_try_again() {
     let gone: Is = |error| matches!(error, DeliveryError::Gone(_));
     let later: Is = |error| matches!(error, DeliveryError::Unavailable(_));
     let never: Is = |error| matches!(error, DeliveryError::Rejected(_));
+    let token: Is = |error| matches!(error, DeliveryError::AuthRequired(_));
     let cases: [(u16, &str, Is); 10] = [
         (200, "channel_not_found", gone),
         (200, "is_archived", gone),
         (200, "not_in_channel", never),
         (200, "missing_scope", never),
         (200, "msg_too_long", never),
-        (200, "invalid_auth", later),
-        (200, "account_inactive", later),
+        (200, "invalid_auth", token),
+        (200, "account_inactive", token),
         (200, "internal_error", later),
         (503, "whatever", later),
         (200, "something_new", never),

@@ -457,12 +457,13 @@ fn errors_of_the_api_say_whether_to_try_again() {
     let gone: Is = |error| matches!(error, DeliveryError::Gone(_));
     let later: Is = |error| matches!(error, DeliveryError::Unavailable(_));
     let never: Is = |error| matches!(error, DeliveryError::Rejected(_));
+    let token: Is = |error| matches!(error, DeliveryError::AuthRequired(_));
     let cases: [(u16, &str, Is); 8] = [
         (403, "Forbidden: bot was blocked by the user", gone),
         (400, "Bad Request: chat not found", gone),
         (400, "Bad Request: message thread not found", gone),
         (400, "Bad Request: TOPIC_CLOSED", gone),
-        (401, "Unauthorized", later),
+        (401, "Unauthorized", token),
         (500, "Internal Server Error", later),
         (409, "Conflict", later),
         (400, "Bad Request: something else", never),

@@ -9,7 +9,7 @@
 //   {"type":"logged-out","why":TEXT}               it waits: a new start shows a new code
 //   {"type":"message","ack":NAME,"id","chat","group","sender","name","text","at","me","mentions","answers","handle",
 //    "media":{"mime","name","data"}}               said by a person; again at each start until it is acknowledged
-//   {"type":"sent","id":ID}, {"type":"failed","id":ID,"why":TEXT}     the end of a "show"
+//   {"type":"sent","id":ID}, {"type":"failed","id":ID,"why":TEXT,"never":BOOL}     the end of a "show"
 // and each line of standard input one of
 //   {"type":"ack","ack":NAME}                      the host has stored that message
 //   {"type":"show","id":ID,"key":KEY,"chat":JID,"parts":[{"text"} or {"media":{"mime","name","data"}},…],"quote":HANDLE}
@@ -154,8 +154,15 @@ async function show({ key, chat, parts, quote }) {
 
 // --- the host ---
 
-function ended(id, why) {
-  say(why === undefined ? { type: "sent", id } : { type: "failed", id, why });
+// What WhatsApp refuses for good, by the status that Baileys gives its error. The others (408, 428, 429, 440, 5xx) are
+// about the connection.
+function never(error) {
+  const status = error?.output?.statusCode ?? 0;
+  return status >= 400 && status < 500 && ![401, 408, 428, 429, 440].includes(status);
+}
+
+function ended(id, error) {
+  say(error ? { type: "failed", id, why: error.message || String(error), never: never(error) } : { type: "sent", id });
   orders.end(id);
 }
 
@@ -166,7 +173,7 @@ function obey(order) {
   if (type === "show") {
     if (id) orders.begin(id);
     inOrder(chat, async () => {
-      const failed = await show(order).then(() => undefined, (error) => error?.message || String(error));
+      const failed = await show(order).then(() => undefined, (error) => error || new Error("nobody knows why"));
       if (id) ended(id, failed);
     });
   }
@@ -232,6 +239,6 @@ async function closed(session, error) {
   setTimeout(connect, Math.min(1_000 * 2 ** failures++, BACKOFF_MOST));
 }
 
-for (const id of orders.left()) ended(id, "the bridge was started anew");
+for (const id of orders.left()) ended(id, new Error("the bridge was started anew"));
 for (const name of waiting.names) read(name);
 await connect();

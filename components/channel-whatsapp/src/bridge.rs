@@ -3,6 +3,7 @@
 //! The bridge knows again what it has sent, by the key in each order, so an order can be repeated. It keeps each message
 //! until it is told that the host has it: the acknowledgement is held with the message and goes out when that is stored.
 
+use openpista_plugin::messenger::Groups;
 use openpista_plugin::request::{base64, left_out};
 use serde_json::{Value, json};
 
@@ -10,10 +11,10 @@ use crate::contract::exports::openpista::plugin::channel::{
     ChannelError, Delivery, DeliveryContent, DeliveryError, Event, Outcome,
 };
 use crate::contract::openpista::connection::connection::{Frame, Target};
-use crate::contract::openpista::gateway::gateway::{Attachment, Inbound, Notice, Sender};
+use crate::contract::openpista::gateway::gateway::{Attachment, Inbound, Notice, Sender, Settlement};
 use crate::contract::openpista::types::types::Media;
 use crate::host::Host;
-use crate::settings::{Groups, Settings};
+use crate::settings::Settings;
 use crate::text::{self, MESSAGES};
 
 /// The tag of the bridge's connection.
@@ -55,8 +56,11 @@ fn line(host: &dyn Host, settings: &Settings, bridge: u64, line: &Value) -> Resu
              `channel status`, and scan the new code",
             of("why")
         )))?),
-        "sent" => Ok(host.settle(of("id"), Ok(None))?),
-        "failed" => Ok(host.settle(of("id"), Err(of("why")))?),
+        "sent" => Ok(host.settle(of("id"), Settlement::Shown(None))?),
+        "failed" if line.get("never").and_then(Value::as_bool) == Some(true) => {
+            Ok(host.settle(of("id"), Settlement::Rejected(of("why").into()))?)
+        }
+        "failed" => Ok(host.settle(of("id"), Settlement::Unavailable(of("why").into()))?),
         "message" => {
             if let Some(inbound) = said(settings.groups, line)? {
                 host.submit(&inbound)?;

@@ -3,6 +3,7 @@
 //! Nothing can be changed that was sent, so there are no drafts. The receipt of a turn lists what it has sent; one message
 //! is sent in a call, and if more are to follow, the outcome is a part.
 
+use openpista_plugin::messenger::file_name;
 use openpista_plugin::question::{Answer, data, question};
 use openpista_plugin::request::left_out;
 use openpista_plugin::rich::Run;
@@ -13,7 +14,7 @@ use crate::contract::exports::openpista::plugin::approvals::Verdict;
 use crate::contract::exports::openpista::plugin::channel::{
     ChannelError, Delivery, DeliveryContent, DeliveryError, Outcome,
 };
-use crate::contract::openpista::gateway::gateway::{Approval, Notice, Sender};
+use crate::contract::openpista::gateway::gateway::{Approval, Sender};
 use crate::contract::openpista::types::types::Media;
 use crate::graph::Graph;
 use crate::host::Fault;
@@ -31,8 +32,6 @@ const BUTTONS: [(Answer, &str); 3] =
     [(Answer::Once, "✅ Allow"), (Answer::Session, "✅ This session"), (Answer::Deny, "🚫 Deny")];
 /// The text above buttons.
 const BODY: usize = 1_024;
-/// The key in the state while the token is refused.
-const REFUSED: &str = "refused";
 /// Stands for the file in the receipt.
 const FILE: u32 = 0;
 
@@ -58,30 +57,7 @@ impl<'a> Chat<'a> {
 
     /// `channel.deliver`
     pub fn deliver(&self, delivery: Delivery) -> Result<Outcome, DeliveryError> {
-        let passing = matches!(delivery.content, DeliveryContent::Working);
-        let shown = self.show(delivery);
-        self.ended(shown, passing)
-    }
-
-    /// Tells the operator of a token that is refused, and when it is taken again. An error would drop the notice, so the
-    /// delivery is `pending` instead: nobody settles it, and the host tries it again.
-    fn ended(&self, shown: Result<Outcome, Fault>, passing: bool) -> Result<Outcome, DeliveryError> {
-        let host = self.graph.host;
-        match shown {
-            Err(Fault::Token(words)) => {
-                host.tell(&Notice::Text(words))?;
-                host.set(REFUSED, "1")?;
-                Ok(if passing { Outcome::Done(None) } else { Outcome::Pending })
-            }
-            Ok(outcome) => {
-                if host.get(REFUSED)?.is_some() {
-                    host.remove(REFUSED)?;
-                    host.tell(&Notice::Clear)?;
-                }
-                Ok(outcome)
-            }
-            Err(fault) => Err(fault.into()),
-        }
+        Ok(self.show(delivery)?)
     }
 
     fn show(&self, delivery: Delivery) -> Result<Outcome, Fault> {
@@ -130,10 +106,7 @@ impl<'a> Chat<'a> {
             "video/mp4" | "video/3gpp" => "video",
             _ => "document",
         };
-        let name = file.name.clone().unwrap_or_else(|| match file.mime.split_once('/') {
-            Some(("image", kind)) => format!("image.{kind}"),
-            _ => "file".to_string(),
-        });
+        let name = file_name(file.name.clone(), &file.mime);
         let words = left_out(Some(&name), &file.mime);
         let sent = self.graph.upload(&self.phone, &name, file).and_then(|id| {
             let body = if kind == "document" { json!({"id": id, "filename": name}) } else { json!({"id": id}) };
@@ -148,8 +121,7 @@ impl<'a> Chat<'a> {
 
     /// `approvals.ask`
     pub fn ask(&self, approval: &Approval) -> Result<Outcome, DeliveryError> {
-        let asked = self.question(approval).map(|id| Outcome::Done(Some(id)));
-        self.ended(asked, false)
+        Ok(Outcome::Done(Some(self.question(approval)?)))
     }
 
     fn question(&self, approval: &Approval) -> Result<String, Fault> {

@@ -7,15 +7,16 @@ use crate::contract::exports::openpista::plugin::channel::{
     self, ChannelError, Delivery, DeliveryError, Event, Outcome, Setup,
 };
 use crate::contract::exports::openpista::plugin::http_handler::{self, Incoming};
-use crate::contract::exports::openpista::plugin::manifest::{self, Manifest, Need, Place, Preset, Secret, SecretUse};
 use crate::contract::openpista::gateway::gateway::Approval;
 use crate::contract::openpista::http::exchange::Response;
 use crate::contract::openpista::settings::settings;
 use crate::contract::openpista::types::types::Media;
 use crate::graph::Graph;
 use crate::host::Real;
-use crate::settings::{Mode, SCHEMA, Settings};
+use crate::settings::{Mode, Settings};
 use crate::{bridge, files, setup, webhook};
+
+openpista_plugin::messenger_manifest!();
 
 /// What the host calls.
 pub struct Plugin;
@@ -33,60 +34,36 @@ fn graph(settings: &Settings) -> Graph<'_> {
 
 impl manifest::Guest for Plugin {
     fn describe() -> Manifest {
-        let need = |capability: &str, scope: &[&str], reason: &str| Need {
-            capability: capability.into(),
-            scope: scope.iter().map(|word| (*word).to_string()).collect(),
-            reason: reason.into(),
-            optional: true,
-        };
-        let secret =
-            |name: &str, title: &str, uses| Secret { name: name.into(), title: title.into(), uses, optional: true };
-        let bearer =
-            |audience: &str| SecretUse::Header(Place { audience: audience.into(), name: "authorization".into() });
-        let variable = |secret: &str, variable: &str| (secret.to_string(), variable.to_string());
-        Manifest {
-            name: env!("CARGO_PKG_NAME").into(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            summary: "Chat on WhatsApp".into(),
-            needs: vec![
-                need("http", &["{api}", FILES], "mode `cloud`: sends answers and fetches files"),
-                need("secrets", &[], "mode `cloud`: shows the access token, checks the webhook's signature"),
-                need(
-                    "connection",
-                    &["http", "process:{bridge}", "process:{bridge_path}"],
-                    "takes messages by webhook (mode `cloud`) or starts the bridge (mode `bridge`)",
-                ),
-            ],
-            secrets: vec![
-                secret("token", "Mode `cloud`: a system user's access token", vec![bearer("{api}"), bearer(FILES)]),
-                secret(
-                    "app-secret",
-                    "Mode `cloud`: the app's secret, from its basic settings",
-                    vec![SecretUse::Verify],
-                ),
-                secret(
-                    "verify-token",
-                    "Mode `cloud`: a long random text, the same as in the webhook's form",
-                    vec![SecretUse::Compare],
-                ),
-            ],
-            settings: Some(SCHEMA.into()),
-            presets: vec![Preset {
-                name: "whatsapp".into(),
-                title: "WhatsApp".into(),
-                settings: "{}".into(),
-                environment: vec![
-                    variable("token", "WHATSAPP_TOKEN"),
-                    variable("app-secret", "WHATSAPP_APP_SECRET"),
-                    variable("verify-token", "WHATSAPP_VERIFY_TOKEN"),
-                ],
-                probe: None,
-                model: None,
-                // People whom nobody knows can write to it, so it runs only when a person asks for it.
-                rank: 0,
-            }],
-            about: vec![("licence".into(), env!("CARGO_PKG_LICENSE").into())],
-        }
+        let bearer = |audience: &str| SecretUse::Header(place(audience, "authorization"));
+        // Which of them are needed depends on the mode.
+        let needs = vec![
+            need("http", &["{api}", FILES], "mode `cloud`: sends answers and fetches files", true),
+            need("secrets", &[], "mode `cloud`: shows the access token, checks the webhook's signature", true),
+            need(
+                "connection",
+                &["http", "process:{bridge}", "process:{bridge_path}"],
+                "takes messages by webhook (mode `cloud`) or starts the bridge (mode `bridge`)",
+                true,
+            ),
+        ];
+        let token = vec![bearer("{api}"), bearer(FILES)];
+        let shared = "Mode `cloud`: a long random text, the same as in the webhook's form";
+        let secrets = vec![
+            secret("token", "Mode `cloud`: a system user's access token", token, true),
+            secret(
+                "app-secret",
+                "Mode `cloud`: the app's secret, from its basic settings",
+                vec![SecretUse::Verify],
+                true,
+            ),
+            secret("verify-token", shared, vec![SecretUse::Compare], true),
+        ];
+        let environment = [
+            ("token", "WHATSAPP_TOKEN"),
+            ("app-secret", "WHATSAPP_APP_SECRET"),
+            ("verify-token", "WHATSAPP_VERIFY_TOKEN"),
+        ];
+        manifest("Chat on WhatsApp", needs, secrets, ["whatsapp", "WhatsApp"], &environment)
     }
 }
 

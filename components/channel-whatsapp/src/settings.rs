@@ -1,5 +1,6 @@
 //! `[channels.whatsapp.settings]`.
 
+use openpista_plugin::messenger::{Groups, address, groups, streams, text};
 use serde_json::Value;
 
 /// The JSON Schema for the manifest.
@@ -15,17 +16,6 @@ pub enum Mode {
     Bridge,
     /// The Cloud API.
     Cloud,
-}
-
-/// Which messages of a group are for the bot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Groups {
-    /// Those that mention it or answer it.
-    Mention,
-    /// All.
-    All,
-    /// None.
-    Off,
 }
 
 /// What the person chose.
@@ -47,9 +37,8 @@ impl Settings {
     /// From the host, which has checked them against the schema and filled in defaults.
     pub fn parse(settings: &str) -> Self {
         let settings: Value = serde_json::from_str(settings).unwrap_or_default();
-        let text = |name: &str| settings.get(name).and_then(Value::as_str).unwrap_or_default();
+        let text = |name: &str| text(&settings, name);
         let words = settings.get("bridge").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let api = text("api").trim_end_matches('/');
         let mut bridge: Vec<String> = words.iter().filter_map(|word| word.as_str().map(str::to_string)).collect();
         if !text("bridge_path").is_empty() {
             bridge = vec![text("bridge_path").into()];
@@ -60,13 +49,9 @@ impl Settings {
         Self {
             mode: if text("mode") == "cloud" { Mode::Cloud } else { Mode::Bridge },
             bridge,
-            groups: match text("groups") {
-                "all" => Groups::All,
-                "off" => Groups::Off,
-                _ => Groups::Mention,
-            },
-            stream: settings.get("stream").and_then(Value::as_bool).unwrap_or(false),
-            api: if api.is_empty() { API.into() } else { api.into() },
+            groups: groups(&settings),
+            stream: streams(&settings, false),
+            api: address(&settings, "api", API),
         }
     }
 }

@@ -8,7 +8,7 @@
 macro_rules! channel_host {
     () => {
         use crate::contract::openpista::connection::connection::{ConnectionId, Target};
-        use crate::contract::openpista::gateway::gateway::{Decision, Inbound, Notice, Sender};
+        use crate::contract::openpista::gateway::gateway::{Decision, Inbound, Notice, Sender, Settlement};
         use crate::contract::openpista::http::exchange::{Request, Response};
         use crate::contract::openpista::types::types::{Error, Timestamp};
 
@@ -39,7 +39,7 @@ macro_rules! channel_host {
             /// `gateway.tell-operator`
             fn tell(&self, notice: &Notice) -> Result<(), Error>;
             /// `gateway.settle`
-            fn settle(&self, delivery: &str, outcome: Result<Option<&str>, &str>) -> Result<(), Error>;
+            fn settle(&self, delivery: &str, outcome: Settlement) -> Result<(), Error>;
             /// `connection.send` of a text.
             fn send(&self, to: &Target, text: String) -> Result<(), Error>;
             /// `connection.close`
@@ -108,8 +108,8 @@ macro_rules! channel_host {
             fn tell(&self, notice: &Notice) -> Result<(), Error> {
                 crate::contract::openpista::gateway::gateway::tell_operator(notice)
             }
-            fn settle(&self, delivery: &str, outcome: Result<Option<&str>, &str>) -> Result<(), Error> {
-                crate::contract::openpista::gateway::gateway::settle(delivery, outcome)
+            fn settle(&self, delivery: &str, outcome: Settlement) -> Result<(), Error> {
+                crate::contract::openpista::gateway::gateway::settle(delivery, &outcome)
             }
             fn send(&self, to: &Target, text: String) -> Result<(), Error> {
                 let frame = crate::contract::openpista::connection::connection::Frame::Text(text);
@@ -150,7 +150,7 @@ macro_rules! channel_host {
 macro_rules! channel_stage {
     ($web:ty) => {
         use crate::contract::openpista::connection::connection::{ConnectionId, Target};
-        use crate::contract::openpista::gateway::gateway::{Decision, Inbound, Notice, Sender};
+        use crate::contract::openpista::gateway::gateway::{Decision, Inbound, Notice, Sender, Settlement};
         use crate::contract::openpista::http::exchange::{Request, Response};
         use crate::contract::openpista::types::types::{Error, Timestamp};
         use crate::host::Host;
@@ -167,7 +167,7 @@ macro_rules! channel_stage {
             pub submitted: std::cell::RefCell<Vec<Inbound>>,
             pub decided: std::cell::RefCell<Vec<(String, String, Decision)>>,
             pub told: std::cell::RefCell<Vec<Notice>>,
-            pub settled: std::cell::RefCell<Vec<(String, Result<Option<String>, String>)>>,
+            pub settled: std::cell::RefCell<Vec<(String, Settlement)>>,
             pub sent: std::cell::RefCell<Vec<(Target, String)>>,
             pub closed: std::cell::RefCell<Vec<(ConnectionId, u16)>>,
             pub tags: std::cell::RefCell<std::collections::BTreeMap<ConnectionId, Vec<String>>>,
@@ -250,8 +250,7 @@ macro_rules! channel_stage {
                 self.told.borrow_mut().push(notice.clone());
                 Ok(())
             }
-            fn settle(&self, delivery: &str, outcome: Result<Option<&str>, &str>) -> Result<(), Error> {
-                let outcome = outcome.map(|receipt| receipt.map(str::to_string)).map_err(str::to_string);
+            fn settle(&self, delivery: &str, outcome: Settlement) -> Result<(), Error> {
                 self.settled.borrow_mut().push((delivery.into(), outcome));
                 Ok(())
             }
@@ -407,8 +406,8 @@ macro_rules! messenger_faults {
                 match fault {
                     Fault::Host(error) => error.into(),
                     Fault::Wait(ms) => Self::RetryAfter(ms),
-                    // A credential may be replaced within the time that a delivery is tried.
-                    Fault::Token(words) | Fault::Down(words) | Fault::Conflict(words) => Self::Unavailable(words),
+                    Fault::Token(words) => Self::AuthRequired(words),
+                    Fault::Down(words) | Fault::Conflict(words) => Self::Unavailable(words),
                     Fault::Gone(words) => Self::Gone(words),
                     Fault::Unparsed(words) | Fault::Refused(words) => Self::Rejected(words),
                     Fault::Moved(_) | Fault::Same | Fault::Missing => Self::Rejected("the message is gone".into()),

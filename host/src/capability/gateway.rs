@@ -4,7 +4,7 @@ use super::{Error, View};
 use crate::message::{Attachment, Decision, Inbound, Media, Sender};
 use crate::wit::openpista::gateway::gateway::{
     Approval, Attachment as WitAttachment, Decision as WitDecision, Host, Inbound as WitInbound, Notice,
-    Sender as WitSender,
+    Sender as WitSender, Settlement,
 };
 
 const TEXT_MAX: usize = 256 << 10;
@@ -42,8 +42,8 @@ pub enum Effect {
     Settle {
         /// Which.
         delivery: String,
-        /// The receipt, or why not.
-        outcome: Result<Option<String>, String>,
+        /// How.
+        outcome: Settlement,
     },
     /// For the person who runs the host.
     Notice(Notice),
@@ -64,7 +64,10 @@ impl Effect {
             Self::Cancel { conversation, .. } => conversation.len(),
             Self::Settle { delivery, outcome } => {
                 delivery.len()
-                    + outcome.as_ref().map_or_else(String::len, |receipt| receipt.as_ref().map_or(0, String::len))
+                    + match outcome {
+                        Settlement::Shown(receipt) => receipt.as_ref().map_or(0, String::len),
+                        Settlement::Unavailable(why) | Settlement::Rejected(why) => why.len(),
+                    }
             }
             Self::Notice(notice) => notice_bytes(notice),
         }
@@ -185,12 +188,8 @@ impl Host for View<'_> {
         Ok(self.in_channel("gateway").and_then(|()| self.hold_gateway(Effect::Cancel { conversation, by })))
     }
 
-    async fn settle(
-        &mut self,
-        delivery: String,
-        outcome: Result<Option<String>, String>,
-    ) -> wasmtime::Result<Result<(), Error>> {
-        if let Ok(Some(receipt)) = &outcome
+    async fn settle(&mut self, delivery: String, outcome: Settlement) -> wasmtime::Result<Result<(), Error>> {
+        if let Settlement::Shown(Some(receipt)) = &outcome
             && receipt.len() > RECEIPT_MAX
         {
             return Ok(Err(Error::TooLarge(format!("a receipt has at most {RECEIPT_MAX} bytes"))));

@@ -18,6 +18,7 @@ use crate::plugin::channel::{ChannelInstance, Failure};
 use crate::plugin::convert::{Shown, delivery_out, shown};
 use crate::session::Key;
 use crate::store::StoreError;
+use crate::wit::openpista::gateway::gateway::Settlement;
 use crate::wit::role::channel as wit;
 
 /// A worker without work ends after this.
@@ -355,6 +356,10 @@ impl Gateway {
             Err(Failure::Said(error)) => {
                 return match error {
                     wit::DeliveryError::AccessDenied(why) | wit::DeliveryError::Rejected(why) => Verdict::GiveUp(why),
+                    wit::DeliveryError::AuthRequired(why) => {
+                        self.credential(&channel.instance.name, Some(&why));
+                        Verdict::Retry(why)
+                    }
                     wit::DeliveryError::RetryAfter(ms) => {
                         Verdict::Later(Duration::from_millis(ms.into()), "the messenger asks to wait".into())
                     }
@@ -366,6 +371,7 @@ impl Gateway {
         };
         match outcome {
             wit::Outcome::Done(receipt) => {
+                self.credential(&channel.instance.name, None);
                 let receipt = fitting(&channel.instance.name, receipt);
                 if let (Some(_), Some(receipt)) = (&delivery.turn, &receipt) {
                     receipts.insert(self.receipt_key(delivery), receipt.clone());
@@ -505,7 +511,7 @@ impl Gateway {
         loop {
             let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner).remove(&delivery.id);
             match settled {
-                Some(Ok(receipt)) => {
+                Some(Settlement::Shown(receipt)) => {
                     let (instance, id) = (delivery.instance.clone(), delivery.id.clone());
                     let noted = self.parts.store.write_later(move |tx| {
                         tx.outbox_delivered(&instance, &id, receipt.as_deref(), now()).map(|_| ())
@@ -515,9 +521,13 @@ impl Gateway {
                     }
                     return None;
                 }
-                Some(Err(why)) => {
+                Some(Settlement::Unavailable(why)) => {
                     tracing::warn!(instance = delivery.instance, "a delivery failed: {why}");
                     return Some(backoff(attempts).max(SETTLED_BADLY));
+                }
+                Some(Settlement::Rejected(why)) => {
+                    self.give_up(delivery, &why);
+                    return None;
                 }
                 None => (),
             }

@@ -42,7 +42,7 @@ pub struct ChannelStatus {
     pub name: String,
     /// Its plugin.
     pub plugin: String,
-    /// Why it is not open.
+    /// Why it is not open, or shows nothing.
     pub failed: Option<String>,
     /// What it wants the operator to know.
     pub notice: Option<String>,
@@ -125,18 +125,31 @@ impl Watch {
 impl Gateway {
     /// How channels stand.
     pub fn channel_status(&self) -> Vec<ChannelStatus> {
-        let notices = lock(&self.notices);
+        let (notices, refused) = (lock(&self.notices).clone(), lock(&self.refused).clone());
         let snapshot = self.parts.registry.snapshot();
         snapshot
             .of(RoleKind::Channel)
             .map(|channel| ChannelStatus {
                 name: channel.name.clone(),
                 plugin: channel.plugin.manifest.name.clone(),
-                failed: self.opened(&channel.name).failed,
+                failed: self.opened(&channel.name).failed.or_else(|| refused.get(&channel.name).cloned()),
                 notice: notices.get(&channel.name).and_then(in_words),
                 qr: notices.get(&channel.name).and_then(valid_code).map(str::to_string),
             })
             .collect()
+    }
+
+    /// Whether a delivery of a channel found its credential good; if not, why.
+    pub(super) fn credential(&self, instance: &str, refused: Option<&str>) {
+        let mut all = lock(&self.refused);
+        match refused {
+            Some(why) => {
+                all.insert(instance.to_string(), self.parts.known.cleaned(why.to_string()));
+            }
+            None => {
+                all.remove(instance);
+            }
+        }
     }
 
     /// A channel has a word for the operator.
