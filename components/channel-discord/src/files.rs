@@ -10,14 +10,13 @@ use crate::contract::openpista::types::types::Media;
 use crate::host::Fault;
 
 /// The host takes no larger file.
-const MOST: usize = 10 * 1024 * 1024;
+const MOST: usize = 10 << 20;
 /// Of a reference, with room for all else that is in it.
 const ADDRESS_MOST: usize = 3 * 1024;
 
 /// References to what is attached to a message.
 pub fn attached(message: &Value) -> Vec<Attachment> {
-    let files = message.get("attachments").and_then(Value::as_array).into_iter().flatten();
-    files.filter_map(reference).collect()
+    message.get("attachments").and_then(Value::as_array).into_iter().flatten().filter_map(reference).collect()
 }
 
 fn reference(file: &Value) -> Option<Attachment> {
@@ -35,8 +34,7 @@ fn reference(file: &Value) -> Option<Attachment> {
 pub fn fetch(api: Api<'_>, reference: &str) -> Result<Media, ChannelError> {
     let reference: Value = serde_json::from_str(reference).unwrap_or_default();
     let of = |key: &str| reference.get(key).and_then(Value::as_str);
-    let size = reference.get("size").and_then(Value::as_u64).unwrap_or_default();
-    if usize::try_from(size).is_ok_and(|size| size > MOST) {
+    if reference.get("size").and_then(Value::as_u64).unwrap_or_default() > 10 << 20 {
         return Err(ChannelError::Malformed("the file has more than 10 MiB".into()));
     }
     let url = of("url").unwrap_or_default().to_string();

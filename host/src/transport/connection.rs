@@ -237,6 +237,11 @@ impl Connection {
         }
     }
 
+    /// The channel closed it, or what was queued for it was too much.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
     /// Frames can be sent to it.
     pub(super) fn is_open(&self) -> bool {
         !self.closing.load(Ordering::Acquire) && !self.ended.is_cancelled()

@@ -20,6 +20,8 @@ const STEADY: Duration = Duration::from_secs(30);
 enum Next {
     /// Again after so long at least; none: as back-off says.
     Wait(Option<Duration>, String),
+    /// The channel closed a good connection, by which it means to reconnect: at once, for what comes meanwhile would wait.
+    Again,
     /// When a credential came.
     Credential(String),
 }
@@ -40,13 +42,20 @@ pub(super) async fn run(instance: &Arc<Instance>, transport: &Arc<Transport>, ra
                 if began.elapsed() >= STEADY {
                     backoff.reset();
                 }
-                next
+                match next {
+                    Next::Again if began.elapsed() < STEADY => Next::Wait(None, "the channel closed it".to_owned()),
+                    next => next,
+                }
             }
             Err(next) => next,
         };
         let wanted = match next {
             Next::Wait(asked, reason) => {
                 transport.back_off(asked.unwrap_or_else(|| backoff.after_failure()), reason).await
+            }
+            Next::Again => {
+                transport.health.set(State::Starting);
+                !transport.stop.is_cancelled()
             }
             Next::Credential(reason) => {
                 backoff.reset();
@@ -94,12 +103,14 @@ async fn serve(instance: &Arc<Instance>, transport: &Arc<Transport>, socket: Dia
     }
     let (end, auth_required) = websocket::serve(socket, &link, outgoing, false).await;
     let reason = format!("the connection ended with {}: {}", end.code, end.reason);
+    let by_channel = link.connection.is_closing() && end.code != code::OVERLOAD;
     // What a server closes with may say that a person has to do something.
     let closed = link.closed(end).await;
     match (opened, auth_required, closed) {
         (EventOutcome::AuthRequired(reason), ..) | (_, Some(reason), _) | (.., EventOutcome::AuthRequired(reason)) => {
             Next::Credential(reason)
         }
+        _ if by_channel => Next::Again,
         _ => Next::Wait(None, reason),
     }
 }

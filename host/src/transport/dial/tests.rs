@@ -98,6 +98,22 @@ async fn closing_it_means_reconnecting() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_channel_that_closes_a_connection_that_held_is_connected_again_at_once() {
+    let fake = Fake::new();
+    let ((first, mut server), (second, _keep)) = (opens().await, opens().await);
+    fake.attempts(vec![first, second]);
+    fake.configure("bot", dial()).unwrap();
+    assert_eq!(fake.seen().await, Seen::opened("gateway", ""));
+    let held = tokio::time::timeout(Duration::from_secs(40), async { while server.next().await.is_some() {} });
+    assert!(held.await.is_err());
+    fake.hub.apply("bot", vec![Effect::Close { id: fake.last(), code: 1000, reason: "come again".into() }]);
+    while let Some(Ok(_)) = server.next().await {}
+    assert_eq!(fake.seen().await, Seen::closed("gateway", 1000, "come again"));
+    assert_eq!(fake.seen().await, Seen::opened("gateway", ""));
+    assert_eq!(fake.asked(), [0, 40_000]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_handshake_that_is_answered_with_429_waits_as_long_as_it_says() {
     let fake = Fake::new();
     let retry_after = Some(Duration::from_secs(9));
