@@ -90,9 +90,12 @@ impl Api<'_> {
     /// How many ms a call has to wait for the API's limits.
     pub fn wait(&self, method: &str, path: &str) -> Result<u32, Error> {
         let Some(key) = bucket(method, path) else { return Ok(0) };
-        let until: Option<u64> = self.host.get(&key)?.and_then(|text| text.parse().ok());
-        let wait = until.unwrap_or_default().saturating_sub(self.host.now());
-        Ok(u32::try_from(wait).unwrap_or(u32::MAX))
+        let known = self.host.get(&key)?.unwrap_or_default();
+        let mut numbers = known.split(' ').map(|number| number.parse::<u64>().unwrap_or_default());
+        let (since, wait) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+        // A clock that was put back says nothing.
+        let passed = self.host.now().checked_sub(since).unwrap_or(wait);
+        Ok(u32::try_from(wait.saturating_sub(passed)).unwrap_or(u32::MAX))
     }
 
     fn send(&self, method: &str, path: &str, kind: &str, body: Vec<u8>) -> Result<Value, Fault> {
@@ -107,19 +110,15 @@ impl Api<'_> {
             && number(&answer, "x-ratelimit-remaining") == Some(0.0)
         {
             let after = pause(number(&answer, "x-ratelimit-reset-after").unwrap_or(1.0));
-            self.host.set(&key, &self.host.now().saturating_add(after.into()).to_string())?;
+            self.host.set(&key, &format!("{} {after}", self.host.now()))?;
         }
         read(&answer)
     }
 
     fn request(&self, method: &str, path: &str, kind: &str, body: Vec<u8>) -> Request {
         let headers = [("content-type", kind), ("user-agent", AGENT)];
-        Request {
-            method: method.into(),
-            url: format!("{}{path}", self.settings.api),
-            headers: headers.map(|(name, value)| (name.to_string(), value.to_string())).into(),
-            body,
-        }
+        let headers = headers.map(|(name, value)| (name.to_string(), value.to_string())).into();
+        Request { method: method.into(), url: format!("{}{path}", self.settings.api), headers, body }
     }
 }
 
