@@ -116,7 +116,7 @@ impl Output {
 }
 
 /// The lines of a QR code with the margin that readers want. `on_light`: what is dark is drawn; else what is light.
-fn drawn(content: &str, on_light: bool) -> Option<Vec<String>> {
+pub fn drawn(content: &str, on_light: bool) -> Option<Vec<String>> {
     let code = qrcode::QrCode::with_error_correction_level(content, qrcode::EcLevel::L).ok()?;
     let (drawn, left) = (Dense1x2::Dark, Dense1x2::Light);
     let (dark, light) = if on_light { (drawn, left) } else { (left, drawn) };

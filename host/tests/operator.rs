@@ -15,11 +15,16 @@ mod messenger;
 #[allow(dead_code, reason = "nothing here is skipped")]
 #[path = "staged/skip.rs"]
 mod skip;
+#[allow(dead_code, reason = "the tests of the channel use all of it")]
+#[path = "whatsapp/stand_in.rs"]
+mod stand_in;
 
 use bot_api::{BotApi, TOKEN};
 use daemon::{Home, until};
 use messenger::model::{Model, echo};
 use serde_json::{Value, json};
+use stand_in::StandIn;
+use tokio::io::AsyncReadExt as _;
 
 /// Whom the bot knows.
 const ANN: i64 = 7;
@@ -71,6 +76,35 @@ async fn who_sits_at_the_page_hears_that_a_token_is_refused_and_that_it_works_ag
     assert_eq!(told["text"], "✅ The channel telegram works again.");
     api.says(ANN, ANN, "there?", json!({}));
     api.shows(ANN, "answer to there?").await;
+}
+
+#[tokio::test]
+async fn who_sits_at_the_terminal_sees_the_code_that_is_to_be_scanned() {
+    let bridge = StandIn::start().await;
+    let home = Home::with(&["channel-whatsapp", "channel-console", "provider-demo"]);
+    home.configure(&format!("[channels.whatsapp]\nsettings = {{ bridge = {} }}\n", bridge.command()));
+    let mut command = home.command(&["run", "--console", "--listen", "127.0.0.1:0"]);
+    let mut daemon = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    until("the bridge", async || (bridge.starts() > 0).then_some(())).await;
+    let (mut output, mut seen) = (daemon.stdout.take().unwrap(), String::new());
+    let mut reads = async |wanted: &str| {
+        while !seen.contains(wanted) {
+            let mut bytes = [0; 8 << 10];
+            let read = tokio::time::timeout(daemon::PATIENCE, output.read(&mut bytes)).await.expect("more in time");
+            let read = read.unwrap();
+            assert!(read > 0, "{wanted} is not in {seen}");
+            seen.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        }
+    };
+    // The terminal is there when it asks.
+    reads("> ").await;
+    for code in ["2@one", "2@two", "2@three", "2@four"] {
+        bridge.writes(json!({"type": "qr", "qr": code}).to_string());
+    }
+    reads("Newer ones: openpista-host channel status").await;
+    reads("The channel whatsapp does not work: a QR code waits to be scanned").await;
+    assert_eq!((seen.matches("To be scanned for whatsapp:").count(), seen.contains("██")), (3, true), "{seen}");
+    drop(daemon);
 }
 
 #[tokio::test]

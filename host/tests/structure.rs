@@ -33,6 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "grant",
             "live",
             "message",
+            "output::drawn",
             "plugin",
             "runtime::CallError",
             "session",

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::{Gateway, lock};
 use crate::message::{Delivery, DeliveryContent, new_id, now};
+use crate::output::drawn;
 use crate::plugin::registry::RoleKind;
 use crate::session::Outlet as _;
 use crate::store::StoreError;
@@ -23,6 +24,8 @@ pub(super) const LOOK: Duration = Duration::from_secs(5);
 const STEADY: Duration = Duration::from_secs(10);
 /// One that did not open is tried again after so long.
 const REOPEN: Duration = Duration::from_secs(60);
+/// A code is a new one every few seconds; so many of a channel are drawn between what is said on the console.
+const CODES: u32 = 3;
 /// Sessions among which the operator's last one is looked for.
 const RECENT: usize = 50;
 
@@ -54,6 +57,8 @@ pub struct ChannelStatus {
 #[derive(Default)]
 pub(super) struct Watch {
     troubles: BTreeMap<String, Trouble>,
+    /// How many codes of a channel were shown on the console.
+    codes: BTreeMap<String, u32>,
     reopened: Option<Instant>,
 }
 
@@ -154,17 +159,34 @@ impl Gateway {
 
     /// A channel has a word for the operator.
     pub(super) fn notice(&self, instance: &str, notice: Notice) {
-        let mut notices = lock(&self.notices);
         match &notice {
             Notice::Clear => {
-                notices.remove(instance);
+                lock(&self.notices).remove(instance);
+                lock(&self.watch).codes.remove(instance);
                 return;
             }
             Notice::Text(text) => tracing::warn!(instance, "{text}"),
-            Notice::Qr(_) => tracing::warn!(instance, "a QR code waits to be scanned: openpista-host channel status"),
+            Notice::Qr((code, _)) => {
+                tracing::warn!(instance, "a QR code waits to be scanned: openpista-host channel status");
+                self.draw(instance, code);
+            }
             Notice::Other(_) => (),
         }
-        notices.insert(instance.to_string(), notice);
+        lock(&self.notices).insert(instance.to_string(), notice);
+    }
+
+    /// Shows a code on the console, if there is one.
+    fn draw(&self, instance: &str, code: &str) {
+        let count = {
+            let mut watch = lock(&self.watch);
+            let count = watch.codes.entry(instance.to_string()).or_default();
+            *count = count.saturating_add(1);
+            *count
+        };
+        if let Some(lines) = drawn(code, false).filter(|_| count <= CODES) {
+            let newer = if count == CODES { "\nNewer ones: openpista-host channel status" } else { "" };
+            self.parts.hub.console_says(&format!("To be scanned for {instance}:\n{}{newer}", lines.join("\n")));
+        }
     }
 
     /// Looks how channels stand, and tells what has changed.
@@ -172,8 +194,8 @@ impl Gateway {
         let faults = self.faults();
         let at = Instant::now();
         let (news, reopens) = {
-            let mut watch = lock(&self.watch);
             let failed = self.channel_status().iter().any(|channel| channel.failed.is_some());
+            let mut watch = lock(&self.watch);
             (watch.look(&faults, self.parts.operator.after, at), failed && watch.reopens(at))
         };
         if reopens {
@@ -224,6 +246,7 @@ impl Gateway {
                 None => tracing::warn!("there is no conversation {conversation}, which [operator] notify names"),
             }
         }
+        self.parts.hub.console_says(&words);
         if self.parts.operator.notify.is_empty() {
             places.extend(self.last_signed_in(faults)?.filter(|(instance, _)| instance != about));
         }
@@ -254,7 +277,11 @@ impl Gateway {
     /// Where somebody who signed in wrote last, of the channels that work.
     fn last_signed_in(&self, faults: &BTreeMap<String, Fault>) -> Result<Option<(String, String)>, StoreError> {
         let recent = self.parts.store.read(|tx| tx.sessions(None, None, RECENT))?;
-        let good = |instance: &str| !faults.contains_key(instance) && self.opened(instance).preferences.signed_in;
+        let good = |instance: &str| {
+            let opened = self.opened(instance);
+            // The console was told already.
+            !faults.contains_key(instance) && opened.preferences.signed_in && !opened.console
+        };
         Ok(recent
             .into_iter()
             .find(|session| good(&session.instance))

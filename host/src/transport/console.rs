@@ -28,6 +28,8 @@ use super::instance::Instance;
 use super::status::State;
 use super::{Frame, lines};
 
+/// Asks for a fresh line (OSC 133).
+pub(super) const FRESH_LINE: &str = "\u{1b}]133;L\u{7}";
 /// The longest line of a console, in bytes.
 const LINE_MAX: usize = 1 << 20;
 /// Lines read ahead of the channel.

@@ -174,6 +174,13 @@ impl Hub {
         }
     }
 
+    /// The host's own words on the console, on lines of their own; nothing where no channel has it.
+    pub fn console_says(&self, text: &str) {
+        for instance in self.instances().values() {
+            instance.console_says(&format!("{}{text}\n", console::FRESH_LINE));
+        }
+    }
+
     /// A credential came: what waits for one, or backs off, tries again now.
     pub fn wake(&self, instance: &str) {
         if let Some(instance) = self.instance(instance) {

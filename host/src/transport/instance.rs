@@ -16,7 +16,7 @@ use super::connection::{Connection, End, Link, Outgoing, Transport, code, lock};
 use super::hub::InstanceOptions;
 use super::status::{Counters, count};
 use super::timer::Alarms;
-use super::{Event, EventOutcome, Frame, Receiver};
+use super::{Event, EventOutcome, Frame, Receiver, TransportKind};
 use crate::wit::role::channel::Alarm;
 
 /// Frames that may wait for a connection that is being tagged.
@@ -165,6 +165,15 @@ impl Instance {
         match transport {
             None => open.by_id.len(),
             Some(id) => open.by_id.values().filter(|connection| connection.transport.id == id).count(),
+        }
+    }
+
+    /// Shows it on the console, if the instance has it.
+    pub(super) fn console_says(&self, text: &str) {
+        let open = lock(&self.open);
+        let on_console = |connection: &&Arc<Connection>| matches!(connection.transport.kind, TransportKind::Console);
+        for connection in open.by_id.values().filter(on_console).filter(|connection| connection.is_open()) {
+            connection.send(Frame::Text(text.to_owned()).into(), &self.counters);
         }
     }
 
