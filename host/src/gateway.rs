@@ -48,6 +48,8 @@ pub use watch::{ChannelStatus, Operator};
 
 /// Changes of sessions are told to observers together, so often.
 const OBSERVE: Duration = Duration::from_millis(250);
+/// A component that nobody called for so long gives its memory back.
+const REST: Duration = Duration::from_secs(10);
 /// Approvals whose time is over are looked for so often.
 const SWEEP: Duration = Duration::from_secs(30);
 
@@ -251,7 +253,10 @@ impl Gateway {
                     tokio::time::sleep(OBSERVE).await;
                     self.tell_observers().await;
                 }
-                _ = look.tick() => self.watch_over().await,
+                _ = look.tick() => {
+                    self.parts.registry.snapshot().rest(REST);
+                    self.watch_over().await;
+                }
                 _ = sweep.tick() => {
                     if let Err(error) = self.sweep().await {
                         tracing::error!("approvals cannot be looked through: {error}");

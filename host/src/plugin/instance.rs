@@ -1,14 +1,14 @@
 //! One named instance of a plugin: its grants, settings, secrets and limits, and the running of a call on it.
 //!
-//! The component is loaded at the first call, not before, so a plugin that nobody uses costs its table row. Each call
-//! is a fresh instance of the component.
+//! The component is loaded at the first call, not before, and given back when it was not called for a while, so a plugin
+//! that nobody uses costs its table row. Each call is a fresh instance of the component.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::InstancePre;
 
@@ -42,8 +42,17 @@ pub struct Instance {
     pub secrets: Arc<crate::capability::secrets::InstanceSecrets>,
     /// Of each call.
     pub limits: Limits,
-    loaded: OnceCell<Loaded>,
+    slot: Mutex<Slot>,
+    /// Loading takes a while; one does it for all that wait.
+    loading: tokio::sync::Mutex<()>,
     live: Semaphore,
+}
+
+/// What is loaded, and when it was last asked for.
+#[derive(Default)]
+struct Slot {
+    loaded: Option<Arc<Loaded>>,
+    used: Option<Instant>,
 }
 
 /// A linked component.
@@ -113,25 +122,53 @@ impl Instance {
             settings,
             secrets,
             limits,
-            loaded: OnceCell::new(),
+            slot: Mutex::default(),
+            loading: tokio::sync::Mutex::default(),
             live: Semaphore::new(limits.live_calls),
         }
     }
 
-    /// The linked component, loaded now if need be.
-    pub async fn loaded(&self, runtime: &Arc<Runtime>) -> Result<&Loaded> {
-        self.loaded
-            .get_or_try_init(|| async {
-                let component = self.plugin.component(runtime).await?;
-                let capabilities: BTreeSet<String> = self.grants.iter().map(|(name, _)| name.to_string()).collect();
-                let linker = crate::runtime::linker::linker(runtime.engine(), &capabilities)
-                    .map_err(|error| anyhow::anyhow!("{error:#}"))?;
-                let pre = linker
-                    .instantiate_pre(&component)
-                    .map_err(|error| anyhow::anyhow!("{} cannot be linked: {error:#}", self.plugin.manifest.name))?;
-                Ok(Loaded { exports: Exports::of(&pre), pre })
-            })
-            .await
+    /// The linked component, loaded now if need be. Whoever has it keeps it.
+    pub async fn loaded(&self, runtime: &Arc<Runtime>) -> Result<Arc<Loaded>> {
+        if let Some(loaded) = self.ready() {
+            return Ok(loaded);
+        }
+        let _alone = self.loading.lock().await;
+        if let Some(loaded) = self.ready() {
+            return Ok(loaded);
+        }
+        let component = self.plugin.component(runtime).await?;
+        let capabilities: BTreeSet<String> = self.grants.iter().map(|(name, _)| name.to_string()).collect();
+        let linker = crate::runtime::linker::linker(runtime.engine(), &capabilities)
+            .map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        let pre = linker
+            .instantiate_pre(&component)
+            .map_err(|error| anyhow::anyhow!("{} cannot be linked: {error:#}", self.plugin.manifest.name))?;
+        let loaded = Arc::new(Loaded { exports: Exports::of(&pre), pre });
+        self.slot().loaded = Some(Arc::clone(&loaded));
+        Ok(loaded)
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ready(&self) -> Option<Arc<Loaded>> {
+        let mut slot = self.slot();
+        slot.used = Some(Instant::now());
+        slot.loaded.clone()
+    }
+
+    /// Gives back what is loaded if no call runs, and none was made for so long; whether it did. The next call loads it
+    /// again, which takes less than a millisecond.
+    pub fn rest(&self, idle: Duration) -> bool {
+        let mut slot = self.slot();
+        let free = slot.loaded.as_ref().is_some_and(|loaded| Arc::strong_count(loaded) == 1);
+        let rests = free && slot.used.is_some_and(|used| used.elapsed() >= idle);
+        if rests {
+            slot.loaded = None;
+        }
+        rests
     }
 
     /// Runs one call in a fresh instance. What it held is returned and takes effect only if the caller says so.

@@ -130,6 +130,11 @@ impl Snapshot {
         self.instances.iter().filter(move |((kind, _), _)| *kind == role).map(|(_, instance)| instance)
     }
 
+    /// Instances that were not called for so long give back what they have loaded; how many did.
+    pub fn rest(&self, idle: std::time::Duration) -> usize {
+        self.instances.values().filter(|instance| instance.rest(idle)).count()
+    }
+
     /// One instance.
     pub fn get(&self, role: RoleKind, name: &str) -> Option<&Arc<Instance>> {
         self.instances.get(&(role, name.to_string()))

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openpista_host::agent::ports::ToolError;
+use openpista_host::plugin::registry::RoleKind;
 use openpista_host::runtime::limits::{Limits, Violation};
 use openpista_host::runtime::state::Guest;
 use openpista_host::runtime::{Budget, CallError, Runtime};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::bench::{Bench, attack_on, lives, until};
+use super::bench::{Bench, PATIENCE, attack_on, guest, lives, until};
 
 fn violation(error: CallError) -> Violation {
     match error {
@@ -307,4 +308,23 @@ async fn cancelling_kills_the_process_that_a_tool_waits_for() {
     // The guest is told, has its two seconds, and says so.
     assert_eq!(answer, Ok("Error::Cancelled".into()));
     until(|| (!lives(pid)).then_some(())).await;
+}
+
+#[tokio::test]
+async fn what_nobody_calls_gives_its_memory_back_and_what_runs_keeps_it() {
+    let bench = Bench::new(&[("pure.wasm", guest("guest-pure"))], "[tools.pure]\n").await;
+    let rest = |idle| bench.app.registry.snapshot().rest(idle);
+    let echo = async || bench.call("pure.echo", json!({"text": "a"}), CancellationToken::new()).await;
+    echo().await.unwrap();
+    assert_eq!(rest(PATIENCE), 0, "it was called a moment ago");
+    assert_eq!([rest(Duration::ZERO), rest(Duration::ZERO)], [1, 0]);
+    // It is loaded again, by many at once, and gone again when all are served.
+    let calls = (0..20).map(|_| echo());
+    assert!(futures_util::future::join_all(calls).await.iter().all(Result::is_ok));
+    let snapshot = bench.app.registry.snapshot();
+    let instance = snapshot.of(RoleKind::Tools).next().unwrap();
+    let running = instance.loaded(&bench.app.registry.host().runtime).await.unwrap();
+    assert_eq!(rest(Duration::ZERO), 0, "somebody has it");
+    drop(running);
+    assert_eq!(rest(Duration::ZERO), 1);
 }
