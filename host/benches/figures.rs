@@ -166,8 +166,12 @@ async fn idle(model: &Model) -> Result<Vec<Row>> {
     ])
 }
 
-/// What the process has when that has not changed for a second.
+/// Components that nobody calls have given their memory back by then.
+const REST: Duration = Duration::from_secs(17);
+
+/// What the process has when it has rested, and that has not changed for a second.
 async fn settled(daemon: &Daemon) -> Result<u64> {
+    tokio::time::sleep(REST).await;
     let mut last = daemon.usage()?.resident;
     for _ in 0..30 {
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -36,8 +36,8 @@ fn text<'a>(of: &'a Value, path: &str) -> &'a str {
     of.pointer(path).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A message that somebody wrote.
-pub fn message(api: Api<'_>, message: &Value) -> Result<(), ChannelError> {
+/// A message that somebody wrote; whether it is for the bot.
+pub fn message(api: Api<'_>, message: &Value) -> Result<bool, ChannelError> {
     let nonsense = |what: &str| ChannelError::Malformed(format!("a message has no {what}"));
     let id = Some(text(message, "/id")).filter(|id| !id.is_empty()).ok_or_else(|| nonsense("id"))?;
     let channel = Some(text(message, "/channel_id")).filter(|id| !id.is_empty()).ok_or_else(|| nonsense("channel"))?;
@@ -45,13 +45,11 @@ pub fn message(api: Api<'_>, message: &Value) -> Result<(), ChannelError> {
     let yes = |key: &str| author.get(key).and_then(Value::as_bool) == Some(true);
     // Those of people are plain messages and answers; all else the service writes itself.
     let own = matches!(message.get("type").and_then(Value::as_u64), None | Some(0 | 19));
-    if !own || yes("bot") || yes("system") || message.get("webhook_id").is_some_and(|id| !id.is_null()) {
-        return Ok(());
-    }
+    let written = own && !yes("bot") && !yes("system") && message.get("webhook_id").is_none_or(Value::is_null);
     let me = session::me(api.host)?;
     let named = message.get("guild_id").is_some_and(|server| !server.is_null());
-    if named && !is_addressed(message, me.as_ref(), api.settings.groups) {
-        return Ok(());
+    if !written || (named && !is_addressed(message, me.as_ref(), api.settings.groups)) {
+        return Ok(false);
     }
     let (mut said, attachments) = (said(message, me.as_ref()), files::attached(message));
     if said.is_empty() {
@@ -59,9 +57,9 @@ pub fn message(api: Api<'_>, message: &Value) -> Result<(), ChannelError> {
         said = text(message, "/sticker_items/0/name").to_string();
     }
     if said.is_empty() && attachments.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
-    Ok(api.host.submit(&Inbound {
+    api.host.submit(&Inbound {
         id: id.to_string(),
         conversation: format!("{PREFIX}{channel}"),
         sender: sender(author, message.get("member")).ok_or_else(|| nonsense("author"))?,
@@ -69,7 +67,8 @@ pub fn message(api: Api<'_>, message: &Value) -> Result<(), ChannelError> {
         attachments,
         sent: sent(id),
         handle: Some(Handle { id: id.into(), named, interaction: None }.text()),
-    })?)
+    })?;
+    Ok(true)
 }
 
 /// By the name that a server or the person gave; the user name is what there always is.

@@ -36,6 +36,8 @@ const ATTEMPTS: &str = "attempts";
 /// Key of the bot's id, its application's id and its name.
 const ME: &str = "me";
 
+/// So many events that brought nothing may come again.
+const BEHIND: u64 = 100;
 /// Ms within which a connection has to be signed in.
 const SIGN_IN_WITHIN: u64 = 20_000;
 /// No alarm of the host's is sooner, in ms.
@@ -68,10 +70,8 @@ pub fn me(host: &dyn Host) -> Result<Option<Me>, Error> {
 
 /// `channel.open`
 pub fn open(_host: &dyn Host, settings: &Settings) -> Result<Setup, ChannelError> {
-    let mut preferences = vec![Preference::Working(8_000)];
-    if settings.stream {
-        preferences.push(Preference::Drafts(1_500));
-    }
+    let drafts = settings.stream.then_some(Preference::Drafts(1_500));
+    let preferences = [Preference::Working(8_000)].into_iter().chain(drafts).collect();
     Ok(Setup { transports: vec![Transport { id: "gateway".into(), kind: TransportKind::Dial }], preferences })
 }
 
@@ -124,10 +124,8 @@ pub fn signed_in(host: &dyn Host, on: ConnectionId) -> Result<(), ChannelError> 
     if host.get(ATTEMPTS)?.is_none() {
         return Ok(());
     }
-    let seconds = SIGN_IN_WITHIN / 1_000;
-    host.tell(&Notice::Text(format!(
-        "Discord's gateway takes the connection and does not sign the bot in within {seconds} s. It is tried again."
-    )))?;
+    let words = "Discord's gateway takes the connection and does not sign the bot in within 20 s. It is tried again.";
+    host.tell(&Notice::Text(words.into()))?;
     Ok(host.close(on, AGAIN, "not signed in")?)
 }
 
@@ -196,20 +194,25 @@ fn dispatch(api: Api<'_>, frame: &Value, data: &Value) -> Result<(), ChannelErro
         host.tell(&Notice::Clear)?;
     }
     let taken = match frame.get("t").and_then(Value::as_str) {
-        Some("READY") => ready(api, data),
+        Some("READY") => ready(api, data).map(|()| true),
         Some("MESSAGE_CREATE") => incoming::message(api, data),
-        Some("INTERACTION_CREATE") => incoming::interaction(api, data),
-        _ => Ok(()),
+        Some("INTERACTION_CREATE") => incoming::interaction(api, data).map(|()| true),
+        _ => Ok(false),
     };
-    match taken {
-        // It would come again for ever.
-        Err(ChannelError::Malformed(why)) => host.warn(&format!("an event is passed over: {why}")),
+    let counts = match taken {
+        Err(ChannelError::Malformed(why)) => {
+            host.warn(&format!("an event is passed over: {why}"));
+            true
+        }
         taken => taken?,
+    };
+    let Some(sequence) = frame.get("s").and_then(Value::as_u64) else { return Ok(()) };
+    let known: u64 = host.get(SEQUENCE)?.and_then(|text| text.parse().ok()).unwrap_or_default();
+    // What brought nothing may come again after a cut: not each of them is worth a commit.
+    if counts || sequence >= known.saturating_add(BEHIND) {
+        host.set(SEQUENCE, &sequence.to_string())?;
     }
-    match frame.get("s").and_then(Value::as_u64) {
-        Some(sequence) => Ok(host.set(SEQUENCE, &sequence.to_string())?),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn ready(api: Api<'_>, data: &Value) -> Result<(), ChannelError> {

@@ -202,6 +202,18 @@ fn nonsense_is_passed_over() {
 }
 
 #[test]
+fn of_events_that_bring_nothing_not_each_is_noted() {
+    let stage = with(json!({}));
+    let noted = || stage.state.borrow().get("sequence").cloned();
+    (2..100).for_each(|number| event(&stage, "TYPING_START", number, json!({})));
+    assert_eq!(noted(), None);
+    event(&stage, "TYPING_START", 100, json!({}));
+    assert_eq!(noted().as_deref(), Some("100"));
+    says(&stage, 102, "hello", json!({}));
+    assert_eq!(noted().as_deref(), Some("102"));
+}
+
+#[test]
 fn a_message_is_taken_with_its_number() {
     let stage = with(json!({}));
     says(&stage, 2, "hello", json!({}));

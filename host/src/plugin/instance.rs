@@ -58,6 +58,8 @@ struct Slot {
 /// A linked component.
 pub struct Loaded {
     pre: InstancePre<HostState>,
+    /// It is loaded again from a file; where none could be written, it would have to be compiled.
+    kept: bool,
     /// What it exports.
     pub exports: Exports,
 }
@@ -144,7 +146,8 @@ impl Instance {
         let pre = linker
             .instantiate_pre(&component)
             .map_err(|error| anyhow::anyhow!("{} cannot be linked: {error:#}", self.plugin.manifest.name))?;
-        let loaded = Arc::new(Loaded { exports: Exports::of(&pre), pre });
+        let kept = runtime.cache().holds(&self.plugin.digest);
+        let loaded = Arc::new(Loaded { exports: Exports::of(&pre), pre, kept });
         self.slot().loaded = Some(Arc::clone(&loaded));
         Ok(loaded)
     }
@@ -163,7 +166,7 @@ impl Instance {
     /// again, which takes less than a millisecond.
     pub fn rest(&self, idle: Duration) -> bool {
         let mut slot = self.slot();
-        let free = slot.loaded.as_ref().is_some_and(|loaded| Arc::strong_count(loaded) == 1);
+        let free = slot.loaded.as_ref().is_some_and(|loaded| loaded.kept && Arc::strong_count(loaded) == 1);
         let rests = free && slot.used.is_some_and(|used| used.elapsed() >= idle);
         if rests {
             slot.loaded = None;

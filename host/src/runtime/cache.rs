@@ -56,6 +56,11 @@ impl Cache {
         }
     }
 
+    /// Whether what was compiled of these bytes is kept.
+    pub fn holds(&self, digest: &str) -> bool {
+        self.path(digest, "cwasm").exists()
+    }
+
     /// Keeps what was compiled. A failure costs time at the next start and nothing else.
     pub fn keep(&self, digest: &str, component: &Component) {
         let kept = component
