@@ -5,6 +5,7 @@
 //! all the time before. So no state of a transport has to be announced, and one that comes and goes is told once.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -194,12 +195,17 @@ impl Gateway {
         let faults = self.faults();
         let at = Instant::now();
         let (news, reopens) = {
-            let failed = self.channel_status().iter().any(|channel| channel.failed.is_some());
+            // A refused credential is no reason to open again.
+            let failed = {
+                let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+                channels.values().any(|channel| channel.failed.is_some())
+            };
             let mut watch = lock(&self.watch);
             (watch.look(&faults, self.parts.operator.after, at), failed && watch.reopens(at))
         };
-        if reopens {
-            self.reconcile().await;
+        if let (true, Some(me)) = (reopens, self.me.upgrade()) {
+            // An `open` may take half a minute, and nobody else waits for it.
+            tokio::spawn(async move { me.reconcile().await });
         }
         for (channel, words) in news {
             if let Err(error) = self.tell_operator(&channel, &faults, words).await {
