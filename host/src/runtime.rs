@@ -16,6 +16,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime::{Config, Engine, Store, UpdateDeadline};
@@ -129,7 +130,7 @@ impl Runtime {
         Ok(self.cache.load(&self.engine, digest).unwrap_or(component))
     }
 
-    /// Runs `work` on a fresh instance.
+    /// Runs `work` on a fresh instance. Its answer does not wait until the instance's memory is given back.
     pub async fn run<S: State, R>(
         &self,
         plugin: &str,
@@ -137,7 +138,7 @@ impl Runtime {
         data: S,
         budget: Budget,
         work: impl AsyncFnOnce(&mut Store<S>, &Instance) -> wasmtime::Result<R>,
-    ) -> Result<(R, S), CallError> {
+    ) -> Result<(R, S::Left), CallError> {
         let _running = self.clock.enter();
         let mut store = Store::new(&self.engine, data);
         store.limiter(|data| &mut data.guest().meter);
@@ -164,7 +165,11 @@ impl Runtime {
             () = cancelled => return Err(CallError::Cancelled),
         };
         match done {
-            Ok(answer) => Ok((answer, store.into_data())),
+            Ok(answer) => {
+                let left = store.data_mut().leave();
+                tokio::spawn(async move { drop((store, budget.place)) });
+                Ok((answer, left))
+            }
             Err(error) => Err(match error.downcast_ref::<Violation>() {
                 Some(violation) => CallError::Limit { plugin: plugin.to_string(), violation: *violation },
                 None => CallError::Trap { plugin: plugin.to_string(), reason: reason(&error) },
@@ -174,7 +179,7 @@ impl Runtime {
 }
 
 /// How much a call may take.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Budget {
     /// What it may use.
     pub limits: Limits,
@@ -182,6 +187,8 @@ pub struct Budget {
     pub time: Duration,
     /// Two seconds after this the call is cut off.
     pub cancel: CancellationToken,
+    /// Among the calls that may be alive; given back with the memory of this one.
+    pub place: Option<OwnedSemaphorePermit>,
 }
 
 /// The store of a call.

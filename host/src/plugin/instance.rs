@@ -45,7 +45,7 @@ pub struct Instance {
     slot: Mutex<Slot>,
     /// Loading takes a while; one does it for all that wait.
     loading: tokio::sync::Mutex<()>,
-    live: Semaphore,
+    live: Arc<Semaphore>,
 }
 
 /// What is loaded, and when it was last asked for.
@@ -126,7 +126,7 @@ impl Instance {
             limits,
             slot: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
-            live: Semaphore::new(limits.live_calls),
+            live: Arc::new(Semaphore::new(limits.live_calls)),
         }
     }
 
@@ -185,7 +185,7 @@ impl Instance {
         let name = &self.plugin.manifest.name;
         let trap = |reason: String| CallError::Trap { plugin: name.clone(), reason };
         let loaded = self.loaded(&host.runtime).await.map_err(|error| trap(format!("{error:#}")))?;
-        let _live = self.live.acquire().await.map_err(|_| CallError::Cancelled)?;
+        let place = Arc::clone(&self.live).acquire_owned().await.map_err(|_| CallError::Cancelled)?;
         let secrets = crate::capability::secrets::CallSecrets::new(Arc::clone(&self.secrets));
         let call = Call {
             caller: Caller {
@@ -206,13 +206,13 @@ impl Instance {
             log: crate::capability::log::Flow::new(&self.name),
             services: Arc::clone(&host.services),
         };
-        let budget = Budget { limits: self.limits, time, cancel: around.cancel };
+        let budget = Budget { limits: self.limits, time, cancel: around.cancel, place: Some(place) };
         let data = HostState::new(call, self.limits);
-        let (answer, state) = host
+        let (answer, (held, tools_changed)) = host
             .runtime
             .run(name, &loaded.pre, data, budget, async |store, instance| work(store, instance, &loaded.exports).await)
             .await?;
-        Ok((answer, After { held: state.call.held, tools_changed: state.call.tools_changed }))
+        Ok((answer, After { held, tools_changed }))
     }
 }
 

@@ -17,7 +17,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::limits::{Limits, Meter};
 use crate::capability::http::WasiEgress;
 use crate::capability::secrets::Filter;
-use crate::capability::{Call, View};
+use crate::capability::{Call, Held, View};
 
 /// A line of a guest's output is cut here.
 const LINE_MAX: usize = 4 << 10;
@@ -39,12 +39,18 @@ pub struct HostState {
     http: WasiHttpCtx,
     /// Made when the guest first uses `wasi:http`.
     egress: Option<WasiEgress>,
+    /// Standard output and error.
+    outputs: [GuestOutput; 2],
 }
 
 /// A store's data, as the runtime needs it.
 pub trait State: WasiView + Send + 'static {
+    /// What is left of a call that returned.
+    type Left;
     /// The common part.
     fn guest(&mut self) -> &mut Guest;
+    /// Takes out what is needed when the store is gone.
+    fn leave(&mut self) -> Self::Left;
 }
 
 impl Guest {
@@ -63,9 +69,10 @@ impl Guest {
 impl HostState {
     /// For one call.
     pub fn new(call: Call, limits: Limits) -> Self {
-        let output = |stream| GuestOutput::new(&call, stream);
-        let wasi = WasiCtx::builder().stdout(output("stdout")).stderr(output("stderr")).build();
-        Self { guest: Guest::with(wasi, limits), call, http: WasiHttpCtx::new(), egress: None }
+        let outputs = ["stdout", "stderr"].map(|stream| GuestOutput::new(&call, stream));
+        let [stdout, stderr] = outputs.clone();
+        let wasi = WasiCtx::builder().stdout(stdout).stderr(stderr).build();
+        Self { guest: Guest::with(wasi, limits), call, http: WasiHttpCtx::new(), egress: None, outputs }
     }
 
     /// What host functions work on.
@@ -80,14 +87,28 @@ impl HostState {
 }
 
 impl State for Guest {
+    type Left = ();
+
     fn guest(&mut self) -> &mut Guest {
         self
     }
+
+    fn leave(&mut self) {}
 }
 
 impl State for HostState {
+    /// What the call held, and whether its tools changed.
+    type Left = (Held, bool);
+
     fn guest(&mut self) -> &mut Guest {
         &mut self.guest
+    }
+
+    /// All that the guest wrote is in the log then.
+    fn leave(&mut self) -> Self::Left {
+        self.call.log.tell();
+        self.outputs.iter().for_each(GuestOutput::finish);
+        (std::mem::take(&mut self.call.held), self.call.tools_changed)
     }
 }
 
@@ -170,6 +191,13 @@ impl Lines {
         self.flush_line();
     }
 
+    /// Nothing more comes; what was cut off is finished already.
+    fn close(&mut self) {
+        if self.written < OUTPUT_MAX {
+            self.finish();
+        }
+    }
+
     fn flush_line(&mut self) {
         if self.partial.is_empty() {
             return;
@@ -182,9 +210,7 @@ impl Lines {
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        if self.written < OUTPUT_MAX {
-            self.finish();
-        }
+        self.close();
     }
 }
 
@@ -209,6 +235,12 @@ impl GuestOutput {
         // A poisoned lock means that a log line panicked; the guest's output is not worth more.
         if let Ok(mut lines) = self.0.lock() {
             lines.write(bytes);
+        }
+    }
+
+    fn finish(&self) {
+        if let Ok(mut lines) = self.0.lock() {
+            lines.close();
         }
     }
 }

@@ -103,11 +103,6 @@ impl Reading<'_> {
         Ok(InboxEntry { key, inbound: waiting.inbound, accepted: waiting.accepted, turn })
     }
 
-    /// How many messages of a conversation are not finished, counted up to `most`.
-    pub fn inbox_count(&self, instance: &str, conversation: &str, most: usize) -> Result<usize, StoreError> {
-        queues::count(self, INBOX, instance, conversation, most)
-    }
-
     /// Instance and conversation of everything that is not finished.
     pub fn inbox_conversations(&self) -> Result<Vec<(String, String)>, StoreError> {
         queues::conversations(self, INBOX)

@@ -57,15 +57,6 @@ impl Reading<'_> {
         range.map(|entry| stored(entry?)).collect()
     }
 
-    /// The last `limit`, oldest first.
-    pub fn messages_last(&self, session: &str, limit: usize) -> Result<Vec<Stored>, StoreError> {
-        let view = self.view(MESSAGES)?;
-        let range = view.range((session, 0)..=(session, u64::MAX))?.rev().take(limit);
-        let mut last = range.map(|entry| stored(entry?)).collect::<Result<Vec<_>, _>>()?;
-        last.reverse();
-        Ok(last)
-    }
-
     /// One message.
     pub fn message(&self, session: &str, cursor: u64) -> Result<Option<Message>, StoreError> {
         self.record(MESSAGES, (session, cursor))

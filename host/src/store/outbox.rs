@@ -2,8 +2,8 @@
 //! receipts that let a later delivery of a turn change an earlier one.
 //!
 //! A delivery is identified by its instance and id: queueing it twice is queueing it once, also after it was delivered.
-//! Whoever delivers asks for `outbox_next` of a conversation, and ends each attempt with `outbox_delivered`,
-//! `outbox_failed`, `outbox_give_up`, or `outbox_pending` when the channel settles it later.
+//! Whoever delivers reads `outbox_of` a conversation, and ends each attempt with `outbox_delivered`, `outbox_failed` or
+//! `outbox_give_up`.
 
 use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
@@ -39,8 +39,6 @@ pub struct Attempts {
     pub next: Timestamp,
     /// What the last one said.
     pub error: String,
-    /// The channel took it at this time and will settle it.
-    pub pending: Option<Timestamp>,
 }
 
 /// A delivery in the queue.
@@ -107,14 +105,6 @@ fn in_words(content: &DeliveryContent) -> (&'static str, String) {
 }
 
 impl Reading<'_> {
-    /// The first delivery of a conversation, whether it is due or not: none overtakes another.
-    pub fn outbox_next(&self, instance: &str, conversation: &str) -> Result<Option<Queued>, StoreError> {
-        let first = queues::first::<Waiting>(self, OUTBOX, instance, conversation)?;
-        first.map_or(Ok(None), |(number, waiting)| {
-            Ok(Some(self.with_attempts((instance, conversation, number), waiting)?))
-        })
-    }
-
     /// A delivery that is in the queue.
     pub fn outbox_entry(&self, instance: &str, id: &str) -> Result<Option<Queued>, StoreError> {
         let Some(place) = self.outbox_place(instance, id)? else {
@@ -232,24 +222,8 @@ impl Writing<'_> {
             attempts.failed = attempts.failed.saturating_add(1);
             attempts.next = next;
             attempts.error = error.into();
-            attempts.pending = None;
         })?;
         Ok(changed.map_or(0, |attempts| attempts.failed))
-    }
-
-    /// The channel took it and will settle it; until `next` nothing else is tried. Whether it was queued.
-    pub fn outbox_pending(
-        &mut self,
-        instance: &str,
-        id: &str,
-        at: Timestamp,
-        next: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let changed = self.outbox_attempts(instance, id, |attempts| {
-            attempts.pending = Some(at);
-            attempts.next = next;
-        })?;
-        Ok(changed.is_some())
     }
 
     /// It can't be delivered: out of the queue, into the list of what was given up. Whether it was queued.

@@ -45,18 +45,6 @@ pub(super) fn of<T: DeserializeOwned>(
     Ok(found)
 }
 
-/// How many a conversation has, counted up to `most`.
-pub(super) fn count(
-    tx: &Reading<'_>,
-    table: Queues,
-    instance: &str,
-    conversation: &str,
-    most: usize,
-) -> Result<usize, StoreError> {
-    let view = tx.view(table)?;
-    Ok(view.range((instance, conversation, 0)..=(instance, conversation, u64::MAX))?.take(most).count())
-}
-
 /// The conversations that have any: one look-up for each, however long the queues are.
 pub(super) fn conversations(tx: &Reading<'_>, table: Queues) -> Result<Vec<(String, String)>, StoreError> {
     use std::ops::Bound;

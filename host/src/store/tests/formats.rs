@@ -81,7 +81,7 @@ fn a_store_of_format_1_is_read_and_goes_on() {
             assert_eq!(tx.messages("s", 0, 9)?, [Stored { cursor: 1, message: everything() }]);
             let entry = tx.inbox_next("web", "c")?.unwrap();
             assert_eq!((entry.inbound, entry.accepted, entry.turn), (inbound("c", "m1"), 5, Some(turn())));
-            let attempts = Attempts { failed: 1, next: 8, error: "no network".into(), pending: None };
+            let attempts = Attempts { failed: 1, next: 8, error: "no network".into() };
             let queued = Queued { delivery: delivery("c", "d3"), queued: 5, attempts };
             assert_eq!(tx.outbox(None, 9)?, [queued]);
             assert_eq!(tx.undelivered(None, 9)?.len(), 1);

@@ -68,8 +68,6 @@ fn each_conversation_has_its_messages_in_the_order_of_arrival() {
     let all = store.read(|tx| tx.inbox_conversations()).unwrap();
     let named = |conversation: &str| ("web".to_string(), conversation.to_string());
     assert_eq!(all, [named("a"), named("b"), named("b\u{1}")]);
-    assert_eq!(store.read(|tx| tx.inbox_count("web", "b", 9)), Ok(2));
-    assert_eq!(store.read(|tx| tx.inbox_count("web", "b", 1)), Ok(1));
     let (first, key) = next("b").unwrap();
     assert_eq!(first, "m1");
     write(&store, move |tx| tx.inbox_finish(&key)).unwrap();
@@ -128,6 +126,12 @@ fn enqueue(store: &Store, conversation: &'static str, id: &'static str) -> bool 
     write(store, move |tx| tx.outbox_enqueue(&delivery(conversation, id), 5)).unwrap()
 }
 
+/// The delivery whose turn it is in a conversation.
+fn next(store: &Store, conversation: &str) -> Option<Queued> {
+    let mut page = store.read(|tx| tx.outbox_of("web", conversation, 0, 1)).unwrap();
+    page.pop().map(|(_, queued)| queued)
+}
+
 #[test]
 fn a_delivery_is_queued_once_also_after_it_was_shown() {
     let (folder, store) = fresh();
@@ -135,11 +139,11 @@ fn a_delivery_is_queued_once_also_after_it_was_shown() {
     let queued = Queued { delivery: delivery("c", "d1"), queued: 5, attempts: Attempts::default() };
     assert_eq!(store.read(|tx| tx.outbox(None, 9)), Ok(vec![queued.clone()]));
     assert_eq!(store.read(|tx| tx.outbox_entry("web", "d1")), Ok(Some(queued.clone())));
-    assert_eq!(store.read(|tx| tx.outbox_next("web", "c")), Ok(Some(queued)));
+    assert_eq!(next(&store, "c"), Some(queued));
     let deliver = || write(&store, |tx| tx.outbox_delivered("web", "d1", Some("r1"), 6)).unwrap();
     assert_eq!((deliver(), deliver()), (true, false));
     assert!(!enqueue(&store, "c", "d1"));
-    assert_eq!(store.read(|tx| tx.outbox_next("web", "c")), Ok(None));
+    assert_eq!(next(&store, "c"), None);
     store.close();
     let store = Store::open(file_in(&folder), Options::default()).unwrap();
     assert_eq!(store.read(|tx| tx.receipt("web", "t")), Ok(Some("r1".into())));
@@ -152,13 +156,11 @@ fn deliveries_of_a_conversation_wait_for_the_first_one() {
     for (conversation, id) in [("b", "d1"), ("a", "d2"), ("b", "d3")] {
         assert!(enqueue(&store, conversation, id));
     }
-    let next = |conversation: &str| store.read(|tx| tx.outbox_next("web", conversation)).unwrap().unwrap();
+    let next = |conversation: &str| next(&store, conversation).unwrap();
     assert_eq!(write(&store, |tx| tx.outbox_failed("web", "d1", "no network", 100)), Ok(1));
     assert_eq!(write(&store, |tx| tx.outbox_failed("web", "d1", "still none", 200)), Ok(2));
-    let attempts = Attempts { failed: 2, next: 200, error: "still none".into(), pending: None };
-    assert_eq!(next("b"), Queued { delivery: delivery("b", "d1"), queued: 5, attempts: attempts.clone() });
-    assert_eq!(write(&store, |tx| tx.outbox_pending("web", "d1", 210, 300)), Ok(true));
-    assert_eq!(next("b").attempts, Attempts { next: 300, pending: Some(210), ..attempts });
+    let attempts = Attempts { failed: 2, next: 200, error: "still none".into() };
+    assert_eq!(next("b"), Queued { delivery: delivery("b", "d1"), queued: 5, attempts });
     assert_eq!(next("a").delivery.id, "d2");
     let all = store.read(|tx| tx.outbox_conversations()).unwrap();
     assert_eq!(all, [("web".into(), "a".into()), ("web".into(), "b".into())]);
@@ -193,7 +195,6 @@ fn what_waits_in_a_conversation_is_read_in_pages_and_nothing_else_with_it() {
 fn what_happens_to_an_unknown_delivery_is_said() {
     let (_folder, store) = fresh();
     assert_eq!(write(&store, |tx| tx.outbox_failed("web", "x", "e", 1)), Ok(0));
-    assert_eq!(write(&store, |tx| tx.outbox_pending("web", "x", 1, 2)), Ok(false));
     assert_eq!(write(&store, |tx| tx.outbox_give_up("web", "x", "e", 1)), Ok(false));
     assert_eq!(store.read(|tx| tx.outbox_entry("web", "x")), Ok(None));
     assert_eq!(store.read(|tx| tx.undelivered(None, 9)), Ok(vec![]));
@@ -220,7 +221,7 @@ fn what_is_given_up_can_be_looked_at_and_blocks_nothing() {
     assert_eq!(store.read(|tx| tx.undelivered(Some("web"), 9)), Ok(vec![record.clone()]));
     assert_eq!(store.read(|tx| tx.undelivered(None, 9)), Ok(vec![record]));
     assert_eq!(store.read(|tx| tx.undelivered(Some("console"), 9)), Ok(vec![]));
-    assert_eq!(store.read(|tx| tx.outbox_next("web", "c")).unwrap().unwrap().delivery.id, "d2");
+    assert_eq!(next(&store, "c").unwrap().delivery.id, "d2");
     assert!(!enqueue(&store, "c", "d1"));
 }
 

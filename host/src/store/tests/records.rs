@@ -229,7 +229,6 @@ fn messages_come_back_as_they_were_in_order() {
             assert_eq!(tx.messages("a", 0, 9)?, [one.clone(), two.clone(), three.clone()]);
             assert_eq!(tx.messages("a", 1, 1)?, std::slice::from_ref(&two));
             assert_eq!(tx.messages("a", 3, 9)?, []);
-            assert_eq!(tx.messages_last("a", 2)?, [two.clone(), three.clone()]);
             assert_eq!(tx.message("a", 2)?, Some(everything()));
             assert_eq!(tx.message("a", 4)?, None);
             assert_eq!(tx.messages_count("a")?, 3);
