@@ -305,7 +305,11 @@ impl Admin {
         all.extend(unused.map(|broken| nothing_but(&broken.file, Standing::Broken, &broken.reason)));
         for file in self.0.registry.looking_at() {
             if !all.iter().any(|plugin| plugin.file == file) {
-                all.push(nothing_but(&file, Standing::Loading, "it is new and is being compiled; that takes some seconds, once"));
+                all.push(nothing_but(
+                    &file,
+                    Standing::Loading,
+                    "it is new and is being compiled; that takes some seconds, once",
+                ));
             }
         }
         all

@@ -33,13 +33,7 @@ struct Project<'a> {
 }
 
 /// Makes the folder. One that has something in it is refused.
-pub fn new(
-    name: &str,
-    role: NewRole,
-    lang: NewLang,
-    into: Option<&Path>,
-    output: Output,
-) -> Result<Exit, Failure> {
+pub fn new(name: &str, role: NewRole, lang: NewLang, into: Option<&Path>, output: Output) -> Result<Exit, Failure> {
     if !is_name(name) || !name.starts_with(|c: char| c.is_ascii_lowercase()) || name.contains("--") {
         return Err(Failure::new(
             Exit::Usage,
@@ -118,10 +112,9 @@ impl Project<'_> {
     fn commands(&self) -> Vec<String> {
         let component = self.component();
         let (build, built): (&[&str], _) = match self.lang {
-            NewLang::Rust => (
-                &["cargo build --release --target wasm32-wasip2"],
-                format!("target/wasm32-wasip2/release/{component}"),
-            ),
+            NewLang::Rust => {
+                (&["cargo build --release --target wasm32-wasip2"], format!("target/wasm32-wasip2/release/{component}"))
+            }
             NewLang::Python => (
                 &[
                     "python3 -m venv .venv && . .venv/bin/activate && pip install -r requirements.txt",
@@ -203,19 +196,15 @@ impl Project<'_> {
 /// For tools, a provider, a channel.
 type ForRoles = [&'static str; 3];
 
-const TRY: ForRoles =
-    [template!("try-tools.md.in"), template!("try-provider.md.in"), template!("try-channel.md.in")];
+const TRY: ForRoles = [template!("try-tools.md.in"), template!("try-provider.md.in"), template!("try-channel.md.in")];
 const RUST: ForRoles =
     [template!("rust/tools.rs.in"), template!("rust/provider.rs.in"), template!("rust/channel.rs.in")];
 const PYTHON: ForRoles =
     [template!("python/tools.py.in"), template!("python/provider.py.in"), template!("python/channel.py.in")];
 const PYTHON_LOGIC: ForRoles =
     [template!("python/reverse.py.in"), template!("python/echo.py.in"), template!("python/lines.py.in")];
-const PYTHON_TEST: ForRoles = [
-    template!("python/test_reverse.py.in"),
-    template!("python/test_echo.py.in"),
-    template!("python/test_lines.py.in"),
-];
+const PYTHON_TEST: ForRoles =
+    [template!("python/test_reverse.py.in"), template!("python/test_echo.py.in"), template!("python/test_lines.py.in")];
 const JS: ForRoles = [template!("js/tools.js.in"), "", template!("js/channel.js.in")];
 const JS_LOGIC: ForRoles = [template!("js/reverse.js.in"), "", template!("js/lines.js.in")];
 const JS_TEST: ForRoles = [template!("js/reverse.test.js.in"), "", template!("js/lines.test.js.in")];

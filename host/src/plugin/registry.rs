@@ -232,7 +232,8 @@ impl Registry {
             let _ = std::fs::remove_file(self.good_note(&file));
             changed = true;
         }
-        let new = present.iter().filter(|(file, found)| files.get(*file).is_none_or(|known| known.seen != found.digest));
+        let new =
+            present.iter().filter(|(file, found)| files.get(*file).is_none_or(|known| known.seen != found.digest));
         self.look_at_all(new.map(|(file, _)| file.clone()).collect());
         for (file, found) in present {
             let known = files.get(&file);
