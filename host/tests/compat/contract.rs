@@ -11,7 +11,8 @@ use wit_parser::{Function, Handle, InterfaceId, Resolve, Type, TypeDefKind, Type
 /// The contract in its one-file form.
 pub fn parse(text: &str) -> Resolve {
     let mut resolve = Resolve::default();
-    resolve.push_str("openpista.wit", text).unwrap_or_else(|error| panic!("the contract is no WIT: {error:#}"));
+    // A file of nested packages stands beside a package of one's own, as in each plugin.
+    resolve.push_str("openpista.wit", &format!("package local:plugin;\n{text}")).unwrap_or_else(|error| panic!("the contract is no WIT: {error:#}"));
     resolve
 }
 
