@@ -211,8 +211,8 @@ fn act(arguments: Arguments, hooks: Hooks, output: Output, known: &Arc<Known>) -
             output.line(&arguments::version())?;
             return Ok(Exit::Done);
         }
-        Command::Plugin(arguments::PluginCommand::New { name, role, into }) => {
-            return scaffold::new(name, *role, into.as_deref(), output);
+        Command::Plugin(arguments::PluginCommand::New { name, role, lang, into }) => {
+            return scaffold::new(name, *role, *lang, into.as_deref(), output);
         }
         _ => {}
     }

@@ -99,6 +99,7 @@ impl Plugin {
         let described = match read_described(&runtime.cache().path(digest, "json")) {
             Some(described) => described,
             None => {
+                announce(runtime, file, digest, &bytes);
                 let component = compile(runtime, digest, &bytes).await?;
                 let described = describe(runtime, &component).await?;
                 if let Ok(json) = serde_json::to_vec(&described) {
@@ -129,6 +130,15 @@ impl Plugin {
             *held = Some(Arc::downgrade(&component));
         }
         Ok(component)
+    }
+}
+
+/// Says what takes so long. A component with a whole interpreter in it is compiled for some seconds.
+fn announce(runtime: &Runtime, file: &str, digest: &str, bytes: &Path) {
+    const LARGE: u64 = 1 << 20;
+    let size = std::fs::metadata(bytes).map_or(0, |meta| meta.len());
+    if size > LARGE && !runtime.cache().holds(digest) {
+        tracing::info!("{file} has {} MB and is being compiled, which takes some seconds, once", size.div_ceil(LARGE));
     }
 }
 

@@ -5,7 +5,7 @@
 //! outside.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -57,6 +57,9 @@ pub fn tests(workspace: &Workspace, permission: Permission, report: &mut Report)
     }
     report.step(step("npm", "the fake services and the browser driver of the tests, into target/npm"), || {
         install_npm(workspace)
+    });
+    report.step(step("authors", "what builds plugins in Python and JavaScript, into target/authors"), || {
+        install_authors(workspace)
     });
     report.step(step("node", "a Node.js that runs all of the npm packages, into target/node"), || {
         install_node(workspace)
@@ -131,6 +134,13 @@ fn install_packages(workspace: &Workspace, permission: Permission) -> Result<Don
     }
     if program(&["npm"]).is_none() {
         missing.push("npm");
+    }
+    // Debian keeps them apart from Python.
+    for (module, package) in [("ensurepip", "python3-venv"), ("pip", "python3-pip")] {
+        let import = format!("import {module}");
+        if Run::new(workspace.root(), "python3").args(["-c", &import]).output().is_err() {
+            missing.push(package);
+        }
     }
     if missing.is_empty() {
         return Ok(Done::Skipped("already there".into()));
@@ -209,6 +219,64 @@ fn install_npm(workspace: &Workspace) -> Result<Done> {
     // `ci` takes exactly what the lock file says, and no package runs code of its own.
     Run::new(&npm, "npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).run()?;
     Ok(Done::Yes)
+}
+
+/// What an author's `pip install` and `npm install` fetch, so that the tests do both without a network. The templates of
+/// `plugin new` say which versions.
+fn install_authors(workspace: &Workspace) -> Result<Done> {
+    let (folder, templates) = (workspace.authors(), workspace.root().join("host/templates"));
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut news = false;
+    let python = templates.join("python/requirements.txt.in");
+    if let Some(stamp) = Stamp::of(&python, &folder.join("wheels.txt"))? {
+        let wheels = folder.join("wheels");
+        Run::new(workspace.root(), "python3")
+            .args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"])
+            .arg("--dest")
+            .arg(wheels)
+            .arg("--requirement")
+            .arg(python)
+            .run()?;
+        stamp.leave()?;
+        news = true;
+    }
+    for template in ["package", "package-provider"] {
+        let from = templates.join(format!("js/{template}.json.in"));
+        let Some(stamp) = Stamp::of(&from, &folder.join(format!("{template}.txt")))? else { continue };
+        let project = folder.join(template);
+        fs::create_dir_all(&project).with_context(|| format!("cannot make {}", project.display()))?;
+        let text = stamp.text.replace("@NAME@", "author").replace("@FILE@", "author.wasm");
+        let manifest = project.join("package.json");
+        fs::write(&manifest, text).with_context(|| format!("cannot write {}", manifest.display()))?;
+        Run::new(&project, "npm")
+            .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--cache"])
+            .arg(folder.join("npm-cache"))
+            .run()?;
+        // The packages are wanted in the cache only.
+        fs::remove_dir_all(&project).with_context(|| format!("cannot remove {}", project.display()))?;
+        stamp.leave()?;
+        news = true;
+    }
+    Ok(if news { Done::Yes } else { Done::Skipped("already there".into()) })
+}
+
+/// A copy of the file that says what was fetched.
+struct Stamp {
+    text: String,
+    copy: PathBuf,
+}
+
+impl Stamp {
+    /// None: what the file says was fetched before.
+    fn of(wanted: &Path, copy: &Path) -> Result<Option<Self>> {
+        let text = fs::read_to_string(wanted).with_context(|| format!("cannot read {}", wanted.display()))?;
+        let same = fs::read_to_string(copy).is_ok_and(|found| found == text);
+        Ok((!same).then(|| Self { text, copy: copy.to_path_buf() }))
+    }
+
+    fn leave(self) -> Result<()> {
+        fs::write(&self.copy, self.text).with_context(|| format!("cannot write {}", self.copy.display()))
+    }
 }
 
 /// The Node.js that was installed because the machine's own is too old.

@@ -105,6 +105,7 @@ fn test_command(workspace: &Workspace) -> Result<Run> {
         .env("OPENPISTA_STOCK", workspace.plugins())
         .env("OPENPISTA_TEST_GUESTS", workspace.test_guests())
         .env("OPENPISTA_NPM", workspace.npm())
+        .env("OPENPISTA_AUTHORS", workspace.authors())
         .env(skips::VARIABLE, skips::start(workspace)?);
     if let Some(chromium) = setup::chromium() {
         cargo = cargo.env("OPENPISTA_CHROMIUM", chromium);

@@ -56,6 +56,11 @@ impl Workspace {
         self.target.join("npm")
     }
 
+    /// Where `setup` puts what builds plugins in Python and JavaScript, and tests build those in Rust.
+    pub fn authors(&self) -> PathBuf {
+        self.target.join("authors")
+    }
+
     /// Where `setup` puts a Node.js if the machine's is too old.
     pub fn node(&self) -> PathBuf {
         self.target.join("node")

@@ -416,6 +416,8 @@ pub enum Standing {
     Off,
     /// Its file cannot be used.
     Broken,
+    /// Its file is new and is being looked at.
+    Loading,
 }
 
 /// A plugin as the host sees it.

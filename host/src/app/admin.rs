@@ -301,23 +301,16 @@ impl Admin {
         let snapshot = self.0.registry.snapshot();
         let mut all: Vec<PluginSummary> =
             snapshot.plugins.values().map(|plugin| self.summary(&snapshot, plugin)).collect();
-        for broken in snapshot.broken.iter().filter(|broken| broken.serving.is_none()) {
-            all.push(PluginSummary {
-                name: broken.file.trim_end_matches(".wasm").to_string(),
-                version: String::new(),
-                description: String::new(),
-                file: broken.file.clone(),
-                digest: String::new(),
-                stock: false,
-                roles: Vec::new(),
-                standing: Standing::Broken,
-                reason: Some(broken.reason.clone()),
-                instances: Vec::new(),
-                tools: Vec::new(),
-                needs: Vec::new(),
-                secrets: Vec::new(),
-                settings: None,
-            });
+        let unused = snapshot.broken.iter().filter(|broken| broken.serving.is_none());
+        all.extend(unused.map(|broken| nothing_but(&broken.file, Standing::Broken, &broken.reason)));
+        for file in self.0.registry.looking_at() {
+            if !all.iter().any(|plugin| plugin.file == file) {
+                all.push(nothing_but(
+                    &file,
+                    Standing::Loading,
+                    "it is new and is being compiled; that takes some seconds, once",
+                ));
+            }
         }
         all
     }
@@ -671,6 +664,26 @@ impl Admin {
             checks.push(check("tools", CheckStatus::Warn, clash, Some("rename or remove one of the two".into())));
         }
         checks
+    }
+}
+
+/// Of a file that is no plugin, or none yet.
+fn nothing_but(file: &str, standing: Standing, reason: &str) -> PluginSummary {
+    PluginSummary {
+        name: file.trim_end_matches(".wasm").to_string(),
+        version: String::new(),
+        description: String::new(),
+        file: file.to_string(),
+        digest: String::new(),
+        stock: false,
+        roles: Vec::new(),
+        standing,
+        reason: Some(reason.to_string()),
+        instances: Vec::new(),
+        tools: Vec::new(),
+        needs: Vec::new(),
+        secrets: Vec::new(),
+        settings: None,
     }
 }
 

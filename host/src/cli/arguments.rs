@@ -237,13 +237,21 @@ pub enum PluginCommand {
         #[arg(value_name = "CAPABILITY[=SCOPE]")]
         grants: Vec<String>,
     },
-    /// Begin a plugin of your own
+    /// Begin a plugin of your own, with a working example in it
+    #[command(
+        after_help = "Examples:\n  openpista-host plugin new weather                          a tool, in Rust\n  \
+                            openpista-host plugin new weather --lang python            the same in Python\n  \
+                            openpista-host plugin new my-chat --role channel --lang js a messenger, in JavaScript"
+    )]
     New {
         /// Its name: small letters, digits, -
         name: String,
         /// What it is to be
         #[arg(long, value_enum, default_value_t = NewRole::Tools)]
         role: NewRole,
+        /// The language that it is written in
+        #[arg(long, value_enum, default_value_t = NewLang::Rust)]
+        lang: NewLang,
         /// In this folder [default: one with its name, here]
         #[arg(long, value_name = "FOLDER")]
         into: Option<PathBuf>,
@@ -259,6 +267,18 @@ pub enum NewRole {
     Provider,
     /// A messenger
     Channel,
+}
+
+/// The language of a new plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NewLang {
+    /// Built by cargo
+    Rust,
+    /// Built by componentize-py
+    Python,
+    /// Built by componentize-qjs, which is jco's QuickJS; a provider by jco
+    #[value(alias = "javascript")]
+    Js,
 }
 
 /// `model`.

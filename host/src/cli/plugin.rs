@@ -17,6 +17,7 @@ pub async fn run(context: &Context, command: PluginCommand) -> Result<Exit, Fail
             let path = path.to_str().map(str::to_owned).ok_or_else(|| {
                 Failure::new(Exit::Usage, format!("{} is not a name in UTF-8; rename the file", file.display()))
             })?;
+            say_what_takes_long(&path, output);
             (Request::PluginCheck { path }, true)
         }
         PluginCommand::Allow { name, grants } => {
@@ -53,6 +54,15 @@ pub async fn run(context: &Context, command: PluginCommand) -> Result<Exit, Fail
     Ok(if broken { Exit::Failed } else { Exit::Done })
 }
 
+/// A component with a whole interpreter in it is compiled for some seconds, in which nothing else is seen.
+fn say_what_takes_long(path: &str, output: Output) {
+    const LARGE: u64 = 4 << 20;
+    let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
+    if size > LARGE {
+        output.note(Paint::Faint, &format!("Compiling {} MB, which takes some seconds …", size.div_ceil(1 << 20)));
+    }
+}
+
 /// `http=api.example.com`, or `shell`.
 fn grant(text: &str) -> Result<Grant, Failure> {
     let (capability, scope) = match text.split_once('=') {
@@ -76,6 +86,7 @@ fn word(standing: Standing) -> (&'static str, Paint) {
         Standing::Unset => ("not set up", Paint::Faint),
         Standing::Off => ("off", Paint::Faint),
         Standing::Broken => ("broken", Paint::Bad),
+        Standing::Loading => ("loading", Paint::Warn),
     }
 }
 
@@ -99,7 +110,7 @@ fn list(plugins: &[&PluginSummary], output: Output) -> Result<(), Failure> {
         .collect();
     output.table(&["NAME", "VERSION", "STANDING", "ROLE", "SERVES"], &rows)?;
     for plugin in plugins {
-        let interesting = matches!(plugin.standing, Standing::Waiting | Standing::Broken);
+        let interesting = matches!(plugin.standing, Standing::Waiting | Standing::Broken | Standing::Loading);
         if let Some(reason) = plugin.reason.as_ref().filter(|_| interesting) {
             output.note(word(plugin.standing).1, &format!("{}: {}", plain(&plugin.name), plain(reason)));
         }

@@ -151,6 +151,7 @@ pub struct Registry {
     book: Arc<dyn GrantBook>,
     files: tokio::sync::Mutex<BTreeMap<String, FileState>>,
     snapshot: RwLock<Arc<Snapshot>>,
+    looking_at: RwLock<Vec<String>>,
 }
 
 /// What is known of one file.
@@ -183,12 +184,24 @@ impl Registry {
             book,
             files: tokio::sync::Mutex::default(),
             snapshot: RwLock::default(),
+            looking_at: RwLock::default(),
         })
     }
 
     /// The world as it is now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.read().map(|snapshot| Arc::clone(&snapshot)).unwrap_or_default()
+    }
+
+    /// The files that a scan is about, and that are not yet part of the world.
+    pub fn looking_at(&self) -> Vec<String> {
+        self.looking_at.read().map(|files| files.clone()).unwrap_or_default()
+    }
+
+    fn look_at_all(&self, files: Vec<String>) {
+        if let Ok(mut looking) = self.looking_at.write() {
+            *looking = files;
+        }
     }
 
     /// What instances share.
@@ -219,6 +232,9 @@ impl Registry {
             let _ = std::fs::remove_file(self.good_note(&file));
             changed = true;
         }
+        let new =
+            present.iter().filter(|(file, found)| files.get(*file).is_none_or(|known| known.seen != found.digest));
+        self.look_at_all(new.map(|(file, _)| file.clone()).collect());
         for (file, found) in present {
             let known = files.get(&file);
             if known.is_some_and(|state| state.seen == found.digest) {
@@ -235,6 +251,7 @@ impl Registry {
         if let Ok(mut snapshot) = self.snapshot.write() {
             *snapshot = Arc::new(next);
         }
+        self.look_at_all(Vec::new());
         Ok(changed)
     }
 

@@ -30,8 +30,9 @@ use crate::wit::openpista::connection::connection::Target;
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 /// What panicked will do it again, most likely.
 const AFTER_PANIC: Duration = Duration::from_secs(60);
-/// Bits of a connection's id that count within one start.
-const ID_BITS: u32 = 28;
+/// Bits of a connection's id that count within one second since the start. Above them are the 32 of the generation: an id
+/// stays below 2^53, for a guest in JavaScript has no larger whole numbers.
+const ID_BITS: u32 = 21;
 
 /// What the hub is made with.
 pub struct HubSettings {

@@ -15,6 +15,12 @@ fn refused(fake: &Fake, transports: Vec<TransportRequest>) -> String {
 }
 
 #[tokio::test]
+async fn ids_of_connections_fit_into_the_numbers_of_javascript() {
+    let hub = Hub::new(HubSettings { generation: u32::MAX, random: || 1.0, console: None });
+    assert!(hub.ids.load(Ordering::Relaxed) < 1 << 53);
+}
+
+#[tokio::test]
 async fn a_setup_that_cannot_be_opened_is_refused_with_what_is_wrong() {
     let fake = Fake::new();
     let other = Extension { kind: "acme:pigeon".into(), data: "{}".into() };
