@@ -97,6 +97,8 @@ pub struct Around {
     pub cancel: CancellationToken,
     /// Where progress goes.
     pub progress: Option<crate::agent::ports::Progress>,
+    /// Clocks and randomness in place of the machine's own.
+    pub fixed: Option<crate::runtime::fixed::Fixed>,
 }
 
 /// What a call left behind besides its answer.
@@ -105,6 +107,10 @@ pub struct After {
     pub held: Held,
     /// `tools-changed` was called.
     pub tools_changed: bool,
+    /// Bytes of memory that it had.
+    pub memory: usize,
+    /// Ticks that it ran.
+    pub ticks: u64,
 }
 
 impl Instance {
@@ -207,12 +213,13 @@ impl Instance {
             services: Arc::clone(&host.services),
         };
         let budget = Budget { limits: self.limits, time, cancel: around.cancel };
-        let data = HostState::new(call, self.limits);
+        let data = HostState::new(call, self.limits, around.fixed);
         let (answer, state) = host
             .runtime
             .run(name, &loaded.pre, data, budget, async |store, instance| work(store, instance, &loaded.exports).await)
             .await?;
-        Ok((answer, After { held: state.call.held, tools_changed: state.call.tools_changed }))
+        let (memory, ticks) = (state.meter().memory(), state.meter().ticks());
+        Ok((answer, After { held: state.call.held, tools_changed: state.call.tools_changed, memory, ticks }))
     }
 }
 

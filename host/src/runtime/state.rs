@@ -10,10 +10,12 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::fixed::Fixed;
 use super::limits::{Limits, Meter};
 use crate::capability::http::WasiEgress;
 use crate::capability::secrets::Filter;
@@ -53,6 +55,18 @@ impl Guest {
         Self::with(WasiCtx::builder().build(), limits)
     }
 
+    /// With what it writes kept, for whoever looks why it fails. More than 1 MiB is a trap.
+    pub fn heard(limits: Limits) -> (Self, MemoryOutputPipe) {
+        let heard = MemoryOutputPipe::new(1 << 20);
+        let wasi = WasiCtx::builder().stdout(heard.clone()).stderr(heard.clone()).build();
+        (Self::with(wasi, limits), heard)
+    }
+
+    /// What it used.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
     fn with(wasi: WasiCtx, limits: Limits) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.resources);
@@ -62,10 +76,19 @@ impl Guest {
 
 impl HostState {
     /// For one call.
-    pub fn new(call: Call, limits: Limits) -> Self {
+    pub fn new(call: Call, limits: Limits, fixed: Option<Fixed>) -> Self {
         let output = |stream| GuestOutput::new(&call, stream);
-        let wasi = WasiCtx::builder().stdout(output("stdout")).stderr(output("stderr")).build();
-        Self { guest: Guest::with(wasi, limits), call, http: WasiHttpCtx::new(), egress: None }
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(output("stdout")).stderr(output("stderr"));
+        if let Some(fixed) = fixed {
+            fixed.apply(&mut wasi);
+        }
+        Self { guest: Guest::with(wasi.build(), limits), call, http: WasiHttpCtx::new(), egress: None }
+    }
+
+    /// What it used.
+    pub fn meter(&self) -> &Meter {
+        &self.guest.meter
     }
 
     /// What host functions work on.
