@@ -77,10 +77,10 @@ pub fn unfit(engine: &Engine, component: &Component) -> wasmtime::Result<Vec<(St
         stub(&mut linker, component, &|import| found.iter().any(|(name, _)| name == import))?;
         let Err(error) = linker.instantiate_pre(component) else { return Ok(found) };
         let said = error.to_string();
-        let why = error.root_cause().to_string();
+        let why: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
         let name = said.split('`').nth(1).unwrap_or_default().to_string();
         let repeated = name.is_empty() || found.iter().any(|(known, _)| *known == name);
-        found.push((name, why));
+        found.push((name, why.join(": ")));
         if repeated {
             return Ok(found);
         }

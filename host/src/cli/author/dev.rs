@@ -135,7 +135,7 @@ impl Workshop<'_> {
         let folder = &self.config.plugins.dir;
         std::fs::create_dir_all(folder)?;
         // The file that has the name already is replaced, whatever it is called.
-        let old = namesakes(&self.bench, &manifest.name, folder, &report.digest).into_iter().next();
+        let old = namesakes(&self.bench, &manifest.name, folder, "").into_iter().next();
         let file = old.as_ref().map_or_else(|| format!("{}.wasm", manifest.name), |(file, _)| file.clone());
         let bytes = std::fs::read(&path)?;
         let target = install(&bytes, folder, &file)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{bench, faults, file, given, size, tools};
+use super::{bench, file, given, size, tools};
 use crate::admin::{Called, FailureKind, Request, Response};
 use crate::author::check::check as look_at;
 use crate::author::run::{Call, Trial, call, find};
