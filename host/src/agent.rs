@@ -14,7 +14,7 @@ pub mod arguments;
 mod clock;
 mod compaction;
 pub mod context;
-mod dispatch;
+pub mod dispatch;
 pub mod event;
 mod excerpt;
 pub mod policy;

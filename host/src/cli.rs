@@ -5,6 +5,7 @@
 //! [`Hooks`], because the command line comes before everything else and knows none of it.
 
 mod arguments;
+mod author;
 mod config;
 mod connect;
 mod daemon;

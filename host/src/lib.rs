@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod agent;
 pub mod app;
+pub mod author;
 pub mod capability;
 pub mod cli;
 pub mod config;

@@ -33,7 +33,8 @@ use manifest::Manifest;
 
 /// The contract that this host speaks.
 pub const CONTRACT: &str = "0.1.0";
-const DESCRIBE: Duration = Duration::from_secs(10);
+/// So long may a component take to describe itself.
+pub const DESCRIBE: Duration = Duration::from_secs(10);
 
 /// A component that described itself.
 #[derive(Debug)]
@@ -61,6 +62,15 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// Of a component.
+    pub fn of(runtime: &Runtime, component: &Component) -> Self {
+        let (kind, engine) = (component.component_type(), runtime.engine());
+        Self {
+            exports: kind.exports(engine).map(|(name, _)| name.to_string()).collect(),
+            imports: kind.imports(engine).map(|(name, _)| name.to_string()).collect(),
+        }
+    }
+
     fn exports_role(&self, role: &str) -> bool {
         self.exports.iter().any(|name| name.starts_with(&format!("openpista:plugin/{role}@")))
     }
@@ -142,6 +152,12 @@ fn announce(runtime: &Runtime, file: &str, digest: &str, bytes: &Path) {
     }
 }
 
+/// The name and version that the bytes of this digest gave themselves, if they were looked at before.
+pub fn known_as(runtime: &Runtime, digest: &str) -> Option<(String, String)> {
+    let described = read_described(&runtime.cache().path(digest, "json"))?;
+    Some((described.manifest.name, described.manifest.version))
+}
+
 fn read_described(path: &Path) -> Option<Described> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
@@ -176,10 +192,7 @@ pub fn check_kind(bytes: &[u8]) -> Result<()> {
 /// Asks a component what it is, in a store where everything of ours traps.
 async fn describe(runtime: &Arc<Runtime>, component: &Component) -> Result<Described> {
     let engine = runtime.engine();
-    let shape = Shape {
-        exports: component.component_type().exports(engine).map(|(name, _)| name.to_string()).collect(),
-        imports: component.component_type().imports(engine).map(|(name, _)| name.to_string()).collect(),
-    };
+    let shape = Shape::of(runtime, component);
     check_world(&shape)?;
     let pre = linker::describing(engine, component)
         .and_then(|linker| linker.instantiate_pre(component))

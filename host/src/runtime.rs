@@ -6,6 +6,7 @@
 //! tick. After a trap or a dropped call the store is thrown away with everything in it.
 
 pub mod cache;
+pub mod fixed;
 pub mod limits;
 pub mod linker;
 pub mod state;

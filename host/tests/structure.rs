@@ -43,7 +43,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["message"]),
-    ("cli", &["admin", "capability::secrets", "config", "home", "message", "output", "plugin::CONTRACT"]),
+    ("author", &["admin", "agent", "capability", "grant", "message", "plugin", "runtime", "wit"]),
+    ("cli", &["admin", "author", "capability::secrets", "config", "home", "message", "output", "plugin::CONTRACT"]),
 ];
 
 /// May import everything.

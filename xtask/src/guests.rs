@@ -18,6 +18,9 @@ pub const PROFILE: &str = "guest";
 /// Names what the last build put into a folder, so that a guest that is gone takes its file with it.
 const LIST: &str = ".built";
 
+/// The skill on the SDK, which the tests of the host load, too.
+pub const SKILL: &str = "hello-sdk";
+
 /// The folder that holds the first-party components, from the root.
 pub const COMPONENTS: &str = "components";
 /// The folder that holds the guests of the tests, from the root.
@@ -85,8 +88,22 @@ pub fn build_all(workspace: &Workspace) -> Result<Done> {
     }
     compile(workspace, &all)?;
     place(workspace, &components, &workspace.plugins(), true)?;
-    place(workspace, &tests, &workspace.test_guests(), true)?;
+    let sdk = build_skill(workspace)?;
+    let named: Vec<String> = tests.iter().cloned().chain([SKILL.to_string()]).collect();
+    place(workspace, &tests, &workspace.test_guests(), false)?;
+    if copy_if_different(&sdk, &workspace.test_guests().join(format!("{SKILL}.wasm")))? {
+        say(&format!("  {SKILL}.wasm of the tests is new"));
+    }
+    forget_others(&workspace.test_guests(), &named)?;
     Ok(Done::Yes)
+}
+
+/// The skill on the SDK, built apart: the features of the SDK must not reach the components that do without them.
+pub fn build_skill(workspace: &Workspace) -> Result<PathBuf> {
+    let target = workspace.target().join("skills");
+    let cargo = Run::cargo(&workspace.root().join("skills").join(SKILL)).env("CARGO_TARGET_DIR", &target);
+    cargo.args(["build", "--release", "--target", TARGET]).run()?;
+    Ok(target.join(TARGET).join("release").join(format!("{}.wasm", SKILL.replace('-', "_"))))
 }
 
 /// Fails if there is nothing that a release could embed.

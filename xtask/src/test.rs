@@ -140,7 +140,9 @@ fn skills(workspace: &Workspace) -> Result<Done> {
     }
     let component = |at: &str| Run::cargo(&workspace.root().join(at)).env("PATH", &path).args(["component", "build"]);
     let target = workspace.target().join("skills");
-    component("skills/hello-wasm").env("CARGO_TARGET_DIR", target).arg("--release").run()?;
+    component("skills/hello-wasm").env("CARGO_TARGET_DIR", &target).arg("--release").run()?;
+    let sdk = workspace.root().join("skills").join(guests::SKILL);
+    Run::cargo(&sdk).env("CARGO_TARGET_DIR", &target).arg("test").run()?;
     component("components/tool-shell").args(["--profile", guests::PROFILE]).run()?;
     Ok(Done::Yes)
 }

@@ -1,5 +1,8 @@
-//! What the first-party guests share and no host function gives: pure code, without bindings of its own, because
-//! each component generates its own from the contract. All of it runs natively, in the tests.
+//! For plugins of openpista in Rust.
+//!
+//! With the feature `tools` or `provider` it is the SDK: see `sdk`, and `docs/sdk.md`. Without a feature it is what the
+//! first-party guests share and no host function gives: pure code, without bindings of its own, because each of them
+//! generates its own from the contract. All of it runs natively, in the tests.
 //!
 //! - [`clip`]: bytes of a process as text with a hard cap.
 //! - [`sse`]: server-sent events out of any pieces.
@@ -27,9 +30,16 @@ mod provider;
 pub mod question;
 pub mod request;
 pub mod rich;
+#[cfg(feature = "sdk")]
+pub mod sdk;
 pub mod shown;
 pub mod sse;
 pub mod tool_names;
+
+/// The code of the guide, run as tests.
+#[cfg(all(doctest, feature = "tools"))]
+#[doc = include_str!("../../../docs/sdk.md")]
+struct Guide;
 
 /// For [`provider!`]: a component need not depend on serde_json for it.
 pub use serde_json::Value;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Decision, Message, Timestamp, Usage};
+use crate::message::{Decision, Message, Timestamp, ToolDefinition, Usage};
 
 /// One thing that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,10 +66,21 @@ pub enum Request {
         /// A plugin or an instance.
         name: String,
     },
-    /// Loads a file as the daemon would, without keeping it → [`Response::Plugin`].
-    PluginCheck {
-        /// An absolute path.
-        path: String,
+    /// The tools of an instance → [`Response::Tools`].
+    PluginTools {
+        /// A plugin or an instance.
+        name: String,
+    },
+    /// Calls a tool of an instance by hand; what it writes into its state is not kept → [`Response::Called`].
+    PluginCall {
+        /// A plugin or an instance.
+        name: String,
+        /// The tool.
+        tool: String,
+        /// A JSON object.
+        arguments: String,
+        /// With fixed clocks and random numbers.
+        deterministic: bool,
     },
     /// Grants a capability, or everything that the plugin asks for → [`Response::Plugin`].
     PluginAllow {
@@ -162,6 +173,12 @@ pub enum Response {
     },
     /// One plugin.
     Plugin(PluginSummary),
+    /// The tools of one instance.
+    Tools(Vec<ToolDefinition>),
+    /// A tool that was called by hand, while it runs: a line of its progress.
+    Progress(String),
+    /// A tool that was called by hand.
+    Called(super::Called),
     /// One model.
     Model(ModelSummary),
     /// One channel instance.

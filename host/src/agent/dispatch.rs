@@ -171,19 +171,49 @@ impl Dispatch<'_> {
 }
 
 fn told(joined: std::result::Result<std::result::Result<Vec<Content>, ToolError>, tokio::task::JoinError>) -> Result {
-    let error = match joined {
-        Ok(Ok(content)) => return Ok(content),
-        Ok(Err(error)) => error,
-        Err(error) => ToolError::Other(format!("it broke while it ran ({error})")),
+    match joined {
+        Ok(Ok(content)) => Ok(content),
+        Ok(Err(error)) => Err(failure(error)),
+        Err(error) => Err(failure(ToolError::Other(format!("it broke while it ran ({error})")))),
+    }
+}
+
+/// What the model is told of a call that somebody makes by hand: the same as in a turn. Texts share `chars` characters,
+/// media `bytes` bytes.
+pub fn outcome(
+    call: &ToolCall,
+    said: std::result::Result<Vec<Content>, ToolError>,
+    chars: usize,
+    bytes: usize,
+) -> ToolOutcome {
+    let (content, failed) = match said {
+        Ok(content) => (content, false),
+        Err(error) => (failure(error), true),
     };
-    Err(match error {
+    ToolOutcome { id: call.id.clone(), name: call.name.clone(), content: capped(content, chars, bytes), failed }
+}
+
+/// The outcome of a call that did not get to its tool, or did not come back from it: it says nothing of the tool.
+pub fn says_nothing(outcome: &ToolOutcome) -> bool {
+    let whole = [DENIED, UNANSWERED, STOPPED, CANCELLED, super::context::INTERRUPTED];
+    let begins = ["Not run: ", "Timed out ", "There is no tool `"];
+    match outcome.content.as_slice() {
+        [Content::Text(text)] if outcome.failed => {
+            whole.contains(&text.as_str()) || begins.iter().any(|begin| text.starts_with(begin))
+        }
+        _ => false,
+    }
+}
+
+fn failure(error: ToolError) -> Vec<Content> {
+    match error {
         ToolError::Failed(content) => content,
         ToolError::AccessDenied(reason) => failed(format!("Not allowed: {reason}")),
         ToolError::InvalidArguments(reason) => failed(format!("The arguments do not fit: {reason}")),
         ToolError::TimedOut => failed("Timed out and was ended. What it had done until then is done."),
         ToolError::Cancelled => failed(CANCELLED),
         ToolError::Other(reason) => failed(format!("The tool failed: {reason}")),
-    })
+    }
 }
 
 /// What is stored and given to the model: texts share `chars` characters, media share `bytes` bytes.

@@ -1,9 +1,9 @@
 //! What commands ask of a host, answered from its parts.
 
 mod channels;
+mod tools;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -18,9 +18,9 @@ use crate::admin::{
 use crate::agent::event::Ending;
 use crate::agent::ports::Toolbox as _;
 use crate::message::{Decision, Inbound, Sender, new_id, now};
+use crate::plugin::Plugin;
 use crate::plugin::manifest::Need;
 use crate::plugin::registry::{Idle, RoleKind, Snapshot};
-use crate::plugin::{Plugin, check_kind, digest};
 use crate::session::{Catalogue as _, Key, Tapped};
 use crate::store::{Granted, LedgerCheck, LedgerFilter, Session, StoreError};
 
@@ -84,7 +84,10 @@ impl Admin {
                 }
             }
             Request::PluginInspect { name } => out.send(Response::Plugin(self.plugin(&name)?)).await?,
-            Request::PluginCheck { path } => out.send(Response::Plugin(self.check(path.into()).await?)).await?,
+            Request::PluginTools { name } => out.send(Response::Tools(self.tools_of(&name).await?)).await?,
+            Request::PluginCall { name, tool, arguments, deterministic } => {
+                self.call_tool(&name, tool, arguments, deterministic, &out).await?;
+            }
             Request::PluginAllow { name, grants } => {
                 out.send(Response::Plugin(self.allow(&name, grants).await?)).await?;
             }
@@ -375,44 +378,6 @@ impl Admin {
             instances: instances.into_iter().map(|(name, _)| name).collect(),
             settings: plugin.manifest.settings.clone(),
         }
-    }
-
-    async fn check(&self, path: PathBuf) -> Result<PluginSummary, Refusal> {
-        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let bytes =
-            tokio::fs::read(&path).await.map_err(|error| Refusal::not_found(format!("{}: {error}", path.display())))?;
-        check_kind(&bytes).map_err(|error| Refusal::invalid(format!("{name}: {error:#}")))?;
-        let runtime = &self.0.registry.host().runtime;
-        let plugin = Plugin::inspect(runtime, &name, &digest(&bytes), path)
-            .await
-            .map_err(|error| Refusal::invalid(format!("{name}: {error:#}")))?;
-        let snapshot = self.0.registry.snapshot();
-        let stock = self.0.registry.is_stock(&plugin.digest);
-        let twin = snapshot.plugins.get(&plugin.manifest.name).filter(|twin| twin.digest != plugin.digest);
-        let asks = plugin.manifest.needs.iter().any(|need| !need.optional);
-        Ok(PluginSummary {
-            name: plugin.manifest.name.clone(),
-            version: plugin.manifest.version.clone(),
-            description: plugin.manifest.summary.clone(),
-            file: name,
-            digest: plugin.digest.clone(),
-            stock,
-            roles: roles(&plugin),
-            standing: if asks && !stock { Standing::Waiting } else { Standing::Ready },
-            reason: match twin {
-                Some(twin) => Some(format!("{} has the same name: this one would replace it or be refused", twin.file)),
-                None if asks && !stock => Some(format!(
-                    "after putting it into the folder: openpista-host plugin allow {}",
-                    plugin.manifest.name
-                )),
-                None => None,
-            },
-            instances: Vec::new(),
-            tools: Vec::new(),
-            needs: needs(&plugin, &|_| stock),
-            secrets: plugin.manifest.secrets.iter().map(|secret| (secret.name.clone(), false)).collect(),
-            settings: plugin.manifest.settings.clone(),
-        })
     }
 
     async fn allow(&self, name: &str, grants: Vec<Grant>) -> Result<PluginSummary, Refusal> {

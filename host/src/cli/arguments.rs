@@ -1,11 +1,15 @@
 //! What can be typed, with the help that `--help` shows.
 
+mod author;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+pub use author::{Dev, Given, Replay, RunTool};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -211,11 +215,33 @@ pub enum PluginCommand {
         /// A plugin or an instance
         name: String,
     },
-    /// Try a file as the daemon would, without installing it
+    /// Look at a component as the host would: all that is wrong with it, and what to do
+    #[command(after_help = "Needs no daemon and installs nothing. Exit code 1: the host would refuse the file.")]
     Check {
         /// A component
         file: PathBuf,
     },
+    /// Call a tool from here, without a model
+    #[command(
+        after_help = "Examples:\n  openpista-host plugin run weather.wasm                            what it offers\n  \
+                      openpista-host plugin run weather.wasm weather.now '{\"place\": \"Oslo\"}' --allow http\n  \
+                      openpista-host plugin run weather weather.now '{\"place\": \"Oslo\"}'\n\n\
+                      A file may do what --allow says and nothing else. An installed plugin has its own grants, settings \
+                      and secrets. What it writes into its state is not kept.\n\n\
+                      Exit codes: 1 the tool failed   2 the arguments do not fit   5 something was denied"
+    )]
+    Run(RunTool),
+    /// Build a plugin's folder, install it, and do it again at each change
+    #[command(after_help = "Examples:\n  openpista-host plugin dev weather\n  \
+                      openpista-host plugin dev weather --build \"make\" --output out/weather.wasm\n\n\
+                      Knows folders with Cargo.toml, package.json and pyproject.toml. Ctrl-C ends it; the plugin stays \
+                      installed.")]
+    Dev(Dev),
+    /// Make the calls of a recorded conversation again, and compare
+    #[command(after_help = "Examples:\n  openpista-host session export 4f2a -o weather.jsonl\n  \
+                      openpista-host plugin replay weather.wasm weather.jsonl --allow http\n\n\
+                      Exit code 1: something is different. --update takes what came for right.")]
+    Replay(Replay),
     /// Let a plugin do what it asks for, or more
     #[command(
         after_help = "Examples:\n  openpista-host plugin allow weather                        all that it asks for\n  \

@@ -1,25 +1,24 @@
 //! `plugin`: what is installed, what each may do, and the person's word about it.
 
 use super::arguments::PluginCommand;
-use super::{Context, Exit, Failure, connect, logging};
+use super::{Context, Exit, Failure, author, connect, logging};
 use crate::admin::{Grant, PluginSummary, Request, Response, Standing};
 use crate::output::{Cell, Output, Paint, plain, shortened};
 
 /// Does it.
 pub async fn run(context: &Context, command: PluginCommand) -> Result<Exit, Failure> {
+    let command = match command {
+        PluginCommand::Check { file } => return author::check(context, &file).await,
+        PluginCommand::Run(options) => return author::run(context, options).await,
+        PluginCommand::Dev(options) => return author::dev(context, options).await,
+        PluginCommand::Replay(options) => return author::replay(context, options).await,
+        command => command,
+    };
     logging::for_a_command(context.verbosity, &context.known)?;
     let output = context.output;
     let (request, whole) = match command {
         PluginCommand::List => (Request::PluginList, false),
         PluginCommand::Inspect { name } => (Request::PluginInspect { name }, true),
-        PluginCommand::Check { file } => {
-            let path = context.sources.started_in.join(&file);
-            let path = path.to_str().map(str::to_owned).ok_or_else(|| {
-                Failure::new(Exit::Usage, format!("{} is not a name in UTF-8; rename the file", file.display()))
-            })?;
-            say_what_takes_long(&path, output);
-            (Request::PluginCheck { path }, true)
-        }
         PluginCommand::Allow { name, grants } => {
             let grants = grants.iter().map(|text| grant(text)).collect::<Result<_, _>>()?;
             (Request::PluginAllow { name, grants }, true)
@@ -29,7 +28,11 @@ pub async fn run(context: &Context, command: PluginCommand) -> Result<Exit, Fail
             (Request::PluginDeny { name, grants }, true)
         }
         // Done before there is anyone to ask.
-        PluginCommand::New { .. } => return Ok(Exit::Done),
+        PluginCommand::New { .. }
+        | PluginCommand::Check { .. }
+        | PluginCommand::Run(_)
+        | PluginCommand::Dev(_)
+        | PluginCommand::Replay(_) => return Ok(Exit::Done),
     };
     let found = connect::reach(context).await?.all(request).await?;
     let plugins: Vec<&PluginSummary> = found
@@ -55,7 +58,7 @@ pub async fn run(context: &Context, command: PluginCommand) -> Result<Exit, Fail
 }
 
 /// A component with a whole interpreter in it is compiled for some seconds, in which nothing else is seen.
-fn say_what_takes_long(path: &str, output: Output) {
+pub(super) fn say_what_takes_long(path: &std::path::Path, output: Output) {
     const LARGE: u64 = 4 << 20;
     let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
     if size > LARGE {
@@ -64,7 +67,7 @@ fn say_what_takes_long(path: &str, output: Output) {
 }
 
 /// `http=api.example.com`, or `shell`.
-fn grant(text: &str) -> Result<Grant, Failure> {
+pub(super) fn grant(text: &str) -> Result<Grant, Failure> {
     let (capability, scope) = match text.split_once('=') {
         Some((capability, scope)) => (capability, vec![scope.to_owned()]),
         None => (text, Vec::new()),
@@ -173,7 +176,12 @@ fn inspect(plugin: &PluginSummary, output: Output) -> Result<(), Failure> {
             .collect();
         output.table(&["SECRET", ""], &rows)?;
     }
-    let properties = plugin.settings.as_ref().and_then(|schema| schema.get("properties")?.as_object());
+    settings(plugin.settings.as_ref(), output)
+}
+
+/// The settings that a schema describes, as a table.
+pub(super) fn settings(schema: Option<&serde_json::Value>, output: Output) -> Result<(), Failure> {
+    let properties = schema.and_then(|schema| schema.get("properties")?.as_object());
     if let Some(properties) = properties.filter(|properties| !properties.is_empty()) {
         output.line("")?;
         let text = |schema: &serde_json::Value, key: &str| {

@@ -16,7 +16,7 @@ use super::Plugin;
 use crate::capability::{Call, Caller, Held, Services};
 use crate::grant::Grants;
 use crate::runtime::limits::Limits;
-use crate::runtime::state::HostState;
+use crate::runtime::state::{HostState, Left};
 use crate::runtime::{Budget, CallError, CallStore, Runtime};
 use crate::wit::role;
 
@@ -97,6 +97,8 @@ pub struct Around {
     pub cancel: CancellationToken,
     /// Where progress goes.
     pub progress: Option<crate::agent::ports::Progress>,
+    /// Clocks and randomness in place of the machine's own.
+    pub fixed: Option<crate::runtime::fixed::Fixed>,
 }
 
 /// What a call left behind besides its answer.
@@ -105,6 +107,10 @@ pub struct After {
     pub held: Held,
     /// `tools-changed` was called.
     pub tools_changed: bool,
+    /// Bytes of memory that it had.
+    pub memory: usize,
+    /// Ticks that it ran.
+    pub ticks: u64,
 }
 
 impl Instance {
@@ -207,12 +213,13 @@ impl Instance {
             services: Arc::clone(&host.services),
         };
         let budget = Budget { limits: self.limits, time, cancel: around.cancel, place: Some(place) };
-        let data = HostState::new(call, self.limits);
-        let (answer, (held, tools_changed)) = host
+        let data = HostState::new(call, self.limits, around.fixed);
+        let (answer, left) = host
             .runtime
             .run(name, &loaded.pre, data, budget, async |store, instance| work(store, instance, &loaded.exports).await)
             .await?;
-        Ok((answer, After { held, tools_changed }))
+        let Left { held, tools_changed, memory, ticks } = left;
+        Ok((answer, After { held, tools_changed, memory, ticks }))
     }
 }
 

@@ -149,7 +149,8 @@ pub enum ManifestError {
     },
 }
 
-fn name_is_good(name: &str) -> bool {
+/// Whether a plugin, or a secret, can have this name.
+pub fn name_is_good(name: &str) -> bool {
     let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     !name.is_empty()
         && name.len() <= 64

@@ -602,7 +602,7 @@ fn audience(usage: &SecretUse) -> Option<&str> {
 }
 
 /// An audience whose setting is not given is nobody's: the use is left out. A broken one refuses the instance.
-fn declared(secret: &Secret, settings: &Map<String, Value>, own: &BTreeSet<String>) -> Result<Declared, String> {
+pub fn declared(secret: &Secret, settings: &Map<String, Value>, own: &BTreeSet<String>) -> Result<Declared, String> {
     let mut uses = Vec::new();
     for usage in &secret.uses {
         let audience = match audience(usage) {

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::Plugin;
 use super::manifest::{Manifest, Need};
+use super::{Plugin, Shape};
 use crate::grant::Grants;
 use crate::runtime::linker::{CAPABILITIES, capability_of};
 
@@ -44,8 +44,7 @@ pub fn weigh(
     own: &BTreeSet<String>,
 ) -> Standing {
     let manifest = &plugin.manifest;
-    let needs = manifest.needs_by_capability();
-    if let Some(refused) = unlisted(plugin, &needs) {
+    if let Some(refused) = refused(plugin) {
         return Standing::Refused(refused);
     }
     let mut scopes: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -86,26 +85,30 @@ pub fn weigh(
 }
 
 /// An import that the manifest does not list is never linked; here is the sentence that says so.
-fn unlisted(plugin: &Plugin, needs: &BTreeMap<&str, &Need>) -> Option<String> {
-    for import in &plugin.shape.imports {
-        let Some(capability) = capability_of(import) else { continue };
-        let by_role = plugin.shape.channel() && matches!(capability, "gateway" | "connection");
-        let by_secret = capability == "secrets" && !plugin.manifest.secrets.is_empty();
-        // Records without functions have no power.
-        let records = import.starts_with("openpista:http/exchange@");
-        if FREE.contains(&capability) || by_role || by_secret || records {
-            continue;
-        }
-        if !CAPABILITIES.contains(&capability) {
-            return Some(format!("it imports {import}, which this host does not have"));
-        }
-        if !needs.contains_key(capability) {
-            return Some(format!(
-                "it imports {import}, but its manifest does not ask for {capability}: add it to `needs`"
-            ));
-        }
-    }
-    None
+fn refused(plugin: &Plugin) -> Option<String> {
+    let asked = |capability: &str| plugin.manifest.needs.iter().any(|need| need.capability == capability);
+    let (import, capability) =
+        unlisted(&plugin.shape, &asked, !plugin.manifest.secrets.is_empty()).into_iter().next()?;
+    Some(if CAPABILITIES.contains(&capability) {
+        format!("it imports {import}, but its manifest does not ask for {capability}: add it to `needs`")
+    } else {
+        format!("it imports {import}, which this host does not have")
+    })
+}
+
+/// The imports that need a grant which is not `asked` for, each with its capability.
+pub fn unlisted<'a>(shape: &'a Shape, asked: &dyn Fn(&str) -> bool, secrets: bool) -> Vec<(&'a str, &'a str)> {
+    let with_power = shape.imports.iter().filter_map(|import| Some((import.as_str(), capability_of(import)?)));
+    with_power
+        .filter(|(import, capability)| {
+            let by_role = shape.channel() && matches!(*capability, "gateway" | "connection");
+            let by_secret = *capability == "secrets" && secrets;
+            // Records without functions have no power.
+            let records = import.starts_with("openpista:http/exchange@");
+            let free = FREE.contains(capability) || by_role || by_secret || records;
+            !free && !(CAPABILITIES.contains(capability) && asked(capability))
+        })
+        .collect()
 }
 
 /// Both asked for and granted; `*` on one side takes what the other says. `lan:HOST` is more than `HOST`, so both come

@@ -101,8 +101,18 @@ impl PluginTools {
 
 /// What one instance offers, checked.
 async fn definitions(host: &Host, instance: &Arc<Instance>) -> Result<Vec<ToolDefinition>, String> {
+    let (list, _) = offered(host, instance).await?;
+    let (good, bad): (Vec<_>, Vec<_>) = list.into_iter().partition(is_good);
+    for tool in bad {
+        tracing::warn!("a tool of {} is left out: its name or schema is broken: {:?}", instance.name, tool.name);
+    }
+    Ok(good)
+}
+
+/// What one instance offers, as it says it, and the memory that it had for it in bytes.
+pub async fn offered(host: &Host, instance: &Arc<Instance>) -> Result<(Vec<ToolDefinition>, usize), String> {
     let around = Around { operation: "tools.definitions", ..Around::default() };
-    let (answer, _) = instance
+    let (answer, after) = instance
         .call(host, around, DEFINITIONS, async |store, live, exports| {
             let guest = exports.tools.as_ref().ok_or_else(missing)?.load(&mut *store, live)?;
             guest.call_definitions(store).await
@@ -114,20 +124,19 @@ async fn definitions(host: &Host, instance: &Arc<Instance>) -> Result<Vec<ToolDe
     if list.len() > TOOLS_MAX || size > LIST_MAX {
         return Err(format!("it offers {} tools of {size} bytes; {TOOLS_MAX} tools and 1 MiB are allowed", list.len()));
     }
-    let (good, bad): (Vec<_>, Vec<_>) = list.into_iter().map(convert::definition_in).partition(is_good);
-    for tool in bad {
-        tracing::warn!("a tool of {} is left out: its name or schema is broken: {:?}", instance.name, tool.name);
-    }
-    Ok(good)
+    Ok((list.into_iter().map(convert::definition_in).collect(), after.memory))
+}
+
+/// Whether a tool can have this name.
+pub fn name_is_good(name: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    !name.is_empty() && name.len() <= 128 && name.chars().all(letter)
 }
 
 fn is_good(tool: &ToolDefinition) -> bool {
-    let name = !tool.name.is_empty()
-        && tool.name.len() <= 128
-        && tool.name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
     let schema = serde_json::from_str::<serde_json::Value>(&tool.parameters)
         .is_ok_and(|schema| schema.is_object() && jsonschema::validator_for(&schema).is_ok());
-    name && schema
+    name_is_good(&tool.name) && schema
 }
 
 #[async_trait]
@@ -151,6 +160,7 @@ impl Toolbox for PluginTools {
             turn: Some(invocation.turn.clone()),
             cancel: cancel.clone(),
             progress: Some(progress),
+            fixed: None,
         };
         let request = wit::Invocation {
             id: invocation.id,

@@ -66,6 +66,16 @@ impl Meter {
         Self { limits, memory: 0, ticks: 0 }
     }
 
+    /// Bytes of linear memory that were asked for.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Ticks of running time.
+    pub fn ticks(&self) -> u64 {
+        self.ticks
+    }
+
     /// One tick of running time is over.
     pub fn tick(&mut self) -> Result<(), Violation> {
         self.ticks += 1;

@@ -49,26 +49,75 @@ pub fn linker(engine: &Engine, capabilities: &BTreeSet<String>) -> wasmtime::Res
 
 /// A linker for `describe`: WASI, because interpreters start with it, and every import that a grant is about traps.
 pub fn describing(engine: &Engine, component: &Component) -> wasmtime::Result<Linker<Guest>> {
+    describing_without(engine, component, &BTreeSet::new())
+}
+
+/// The same for a component that imports what this host does not have: that traps, too.
+pub fn describing_without(
+    engine: &Engine,
+    component: &Component,
+    unfit: &BTreeSet<String>,
+) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
+    linker.allow_shadowing(true);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    stub(&mut linker, component, &|import| capability_of(import).is_some() || unfit.contains(import))?;
+    Ok(linker)
+}
+
+/// What a component imports and this host has not, or not so, whatever is granted: the import's name, and why in
+/// wasmtime's words.
+pub fn unfit(engine: &Engine, component: &Component) -> wasmtime::Result<Vec<(String, String)>> {
+    let all = CAPABILITIES.iter().map(ToString::to_string).collect();
+    let mut found: Vec<(String, String)> = Vec::new();
+    loop {
+        let mut linker = linker(engine, &all)?;
+        linker.allow_shadowing(true);
+        // wasmtime names the first that does not fit; with a trap in its place, the next.
+        stub(&mut linker, component, &|import| found.iter().any(|(name, _)| name == import))?;
+        let Err(error) = linker.instantiate_pre(component) else { return Ok(found) };
+        let said = error.to_string();
+        let why: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+        let name = said.split('`').nth(1).unwrap_or_default().to_string();
+        let repeated = name.is_empty() || found.iter().any(|(known, _)| *known == name);
+        found.push((name, why.join(": ")));
+        if repeated {
+            return Ok(found);
+        }
+    }
+}
+
+/// Puts traps in the place of all functions of the imports that `chosen` names.
+fn stub<T: 'static>(
+    linker: &mut Linker<T>,
+    component: &Component,
+    chosen: &dyn Fn(&str) -> bool,
+) -> wasmtime::Result<()> {
+    let engine = linker.engine().clone();
     let mut known = Vec::new();
-    for (name, item) in component.component_type().imports(engine) {
+    for (name, item) in component.component_type().imports(&engine) {
+        if let ComponentItem::ComponentFunc(_) = item.ty
+            && chosen(name)
+        {
+            let what = name.to_string();
+            linker.root().func_new(name, move |_, _, _, _| wasmtime::bail!("there is no {what}"))?;
+        }
         let ComponentItem::ComponentInstance(interface) = item.ty else { continue };
         // An interface that uses a resource of another names it again; only the first of them defines it.
-        let resources = interface.exports(engine).filter_map(|(resource, item)| match item.ty {
+        let resources = interface.exports(&engine).filter_map(|(resource, item)| match item.ty {
             ComponentItem::Resource(kind) => Some((resource.to_string(), kind)),
             _ => None,
         });
         let own: Vec<_> = resources.filter(|(_, kind)| !known.contains(kind)).collect();
         known.extend(own.iter().map(|(_, kind)| *kind));
-        if capability_of(name).is_none() {
+        if !chosen(name) {
             continue;
         }
         let mut instance = linker.instance(name)?;
         for (resource, _) in &own {
             instance.resource(resource, ResourceType::host::<()>(), |_, _| Ok(()))?;
         }
-        for (function, item) in interface.exports(engine) {
+        for (function, item) in interface.exports(&engine) {
             if let ComponentItem::ComponentFunc(_) = item.ty {
                 let what = format!("{name}#{function}");
                 instance.func_new(function, move |_, _, _, _| {
@@ -77,7 +126,7 @@ pub fn describing(engine: &Engine, component: &Component) -> wasmtime::Result<Li
             }
         }
     }
-    Ok(linker)
+    Ok(())
 }
 
 /// The capability that an import belongs to: `openpista:shell/shell@0.1.0` → `shell`. WASI's requests are `http`, too;

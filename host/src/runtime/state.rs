@@ -10,10 +10,12 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::fixed::Fixed;
 use super::limits::{Limits, Meter};
 use crate::capability::http::WasiEgress;
 use crate::capability::secrets::Filter;
@@ -43,6 +45,18 @@ pub struct HostState {
     outputs: [GuestOutput; 2],
 }
 
+/// What is left of a call that returned.
+pub struct Left {
+    /// What takes effect if its answer was ok.
+    pub held: Held,
+    /// It said that its tools changed.
+    pub tools_changed: bool,
+    /// Bytes of memory that it had.
+    pub memory: usize,
+    /// Ticks that it ran.
+    pub ticks: u64,
+}
+
 /// A store's data, as the runtime needs it.
 pub trait State: WasiView + Send + 'static {
     /// What is left of a call that returned.
@@ -59,6 +73,18 @@ impl Guest {
         Self::with(WasiCtx::builder().build(), limits)
     }
 
+    /// With what it writes kept, for whoever looks why it fails. More than 1 MiB is a trap.
+    pub fn heard(limits: Limits) -> (Self, MemoryOutputPipe) {
+        let heard = MemoryOutputPipe::new(1 << 20);
+        let wasi = WasiCtx::builder().stdout(heard.clone()).stderr(heard.clone()).build();
+        (Self::with(wasi, limits), heard)
+    }
+
+    /// What it used.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
     fn with(wasi: WasiCtx, limits: Limits) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.resources);
@@ -68,11 +94,15 @@ impl Guest {
 
 impl HostState {
     /// For one call.
-    pub fn new(call: Call, limits: Limits) -> Self {
+    pub fn new(call: Call, limits: Limits, fixed: Option<Fixed>) -> Self {
         let outputs = ["stdout", "stderr"].map(|stream| GuestOutput::new(&call, stream));
         let [stdout, stderr] = outputs.clone();
-        let wasi = WasiCtx::builder().stdout(stdout).stderr(stderr).build();
-        Self { guest: Guest::with(wasi, limits), call, http: WasiHttpCtx::new(), egress: None, outputs }
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(stdout).stderr(stderr);
+        if let Some(fixed) = fixed {
+            fixed.apply(&mut wasi);
+        }
+        Self { guest: Guest::with(wasi.build(), limits), call, http: WasiHttpCtx::new(), egress: None, outputs }
     }
 
     /// What host functions work on.
@@ -87,18 +117,20 @@ impl HostState {
 }
 
 impl State for Guest {
-    type Left = ();
+    /// Bytes of memory that it had.
+    type Left = usize;
 
     fn guest(&mut self) -> &mut Guest {
         self
     }
 
-    fn leave(&mut self) {}
+    fn leave(&mut self) -> usize {
+        self.meter.memory()
+    }
 }
 
 impl State for HostState {
-    /// What the call held, and whether its tools changed.
-    type Left = (Held, bool);
+    type Left = Left;
 
     fn guest(&mut self) -> &mut Guest {
         &mut self.guest
@@ -108,7 +140,12 @@ impl State for HostState {
     fn leave(&mut self) -> Self::Left {
         self.call.log.tell();
         self.outputs.iter().for_each(GuestOutput::finish);
-        (std::mem::take(&mut self.call.held), self.call.tools_changed)
+        Left {
+            held: std::mem::take(&mut self.call.held),
+            tools_changed: self.call.tools_changed,
+            memory: self.guest.meter.memory(),
+            ticks: self.guest.meter.ticks(),
+        }
     }
 }
 
