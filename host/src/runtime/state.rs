@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
@@ -16,8 +17,10 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::limits::{Limits, Meter};
 use crate::capability::http::WasiEgress;
+use crate::capability::log;
 use crate::capability::secrets::Filter;
 use crate::capability::{Call, View};
+use crate::message::in_one_line;
 
 /// A line of a guest's output is cut here.
 const LINE_MAX: usize = 4 << 10;
@@ -116,6 +119,8 @@ struct GuestOutput(Arc<Mutex<Lines>>);
 
 struct Lines {
     instance: String,
+    /// Lines of all calls of the instance.
+    all: Arc<log::Meter>,
     stream: &'static str,
     redact: Arc<dyn Fn(&str) -> String + Send + Sync>,
     /// Everybody's secrets, before lines are cut: half of one could not be found.
@@ -128,6 +133,7 @@ impl GuestOutput {
     fn new(call: &Call, stream: &'static str) -> Self {
         Self(Arc::new(Mutex::new(Lines {
             instance: call.caller.instance.clone(),
+            all: call.log.all(),
             stream,
             redact: call.secrets.redactor(),
             filter: call.services.known.filter(),
@@ -176,7 +182,10 @@ impl Lines {
         }
         let line = (self.redact)(&String::from_utf8_lossy(&self.partial));
         self.partial.clear();
-        tracing::info!(target: "plugin", instance = self.instance, stream = self.stream, "{line}");
+        if log::admits(&self.all, &self.instance, Instant::now()) {
+            let line = in_one_line(&line);
+            tracing::info!(target: "plugin", instance = self.instance, stream = self.stream, "{line}");
+        }
     }
 }
 
