@@ -31,6 +31,10 @@ soak:
 mutants:
     cargo xtask soak mutants
 
+# Feeds what reads strangers' bytes with all that a fuzzer thinks of; `just fuzz sse --seconds 60` only one
+fuzz *ARGS:
+    cargo xtask soak fuzz {{ ARGS }}
+
 # Install what building and testing need
 setup *ARGS:
     cargo xtask setup {{ ARGS }}

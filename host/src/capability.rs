@@ -74,6 +74,8 @@ pub struct Call {
     pub held: Held,
     /// Where `progress.report` goes.
     pub progress: Option<Arc<dyn Fn(String) + Send + Sync>>,
+    /// How often it reports progress.
+    pub pace: deltas::Pace,
     /// `progress.tools-changed` was called.
     pub tools_changed: bool,
     /// How much it logs.

@@ -555,8 +555,9 @@ fn decide(
     if let Decided::Now(closed) = &decided {
         if decision == Decision::AllowSession {
             tx.session_change(&closed.session, |session| {
-                if !session.allowed.contains(&closed.tool) {
-                    session.allowed.push(closed.tool.clone());
+                let allowance = closed.allowance();
+                if !session.allowed.contains(&allowance) {
+                    session.allowed.push(allowance);
                 }
             })?;
         }

@@ -8,6 +8,8 @@ pub mod capability;
 pub mod cli;
 pub mod config;
 pub mod failpoint;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod gateway;
 pub mod grant;
 pub mod home;

@@ -16,6 +16,30 @@ pub fn now() -> Timestamp {
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Characters that steer a terminal, or make a text read otherwise than it is: control characters, line ends among them,
+/// what turns the direction of writing, and what is not seen at all. Joiners, which emoji and some scripts need, are none.
+pub fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// One line in which every character that steers is written out (`\u{1b}`): what a stranger logs cannot look like a line
+/// of somebody else.
+pub fn in_one_line(text: &str) -> std::borrow::Cow<'_, str> {
+    if !text.contains(|character| steers(character) && character != '\t') {
+        return text.into();
+    }
+    let mut line = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if steers(character) && character != '\t' {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line.into()
+}
+
 /// 22 characters of base64url: 128 random bits, which nobody can guess. Never begins with a dash, which a command line
 /// would take for an option.
 pub fn new_id() -> String {
@@ -359,7 +383,10 @@ pub struct Approval {
     pub summary: String,
     /// As they would be run.
     pub arguments: String,
-    /// SHA-256 of tool and arguments, in hex: a decision holds for exactly this.
+    /// Whose tool it is; empty: not known.
+    #[serde(default)]
+    pub owned_by: String,
+    /// SHA-256 of tool, owner and arguments, in hex: a decision holds for exactly this.
     pub hash: String,
     /// Until when it may be answered.
     pub expires: Timestamp,
@@ -372,6 +399,19 @@ pub struct Approval {
     /// What `approvals.ask` returned.
     #[serde(default)]
     pub receipt: Option<String>,
+}
+
+impl Approval {
+    /// What is allowed when it is allowed for the session.
+    pub fn allowance(&self) -> String {
+        allowance(&self.tool, &self.owned_by)
+    }
+}
+
+/// A tool as a session remembers that it is allowed: with its owner, so that another plugin that comes to have the name
+/// has to ask.
+pub fn allowance(tool: &str, owned_by: &str) -> String {
+    if owned_by.is_empty() { tool.to_string() } else { format!("{tool} of {owned_by}") }
 }
 
 /// One thing that a channel shall show and that is kept until it did.

@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use qrcode::render::unicode::Dense1x2;
 use serde::Serialize;
 
-use crate::message::Timestamp;
+use crate::message::{Timestamp, steers};
 
 /// A colour with a meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,9 +144,10 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// Without line breaks and without what a terminal would obey: names and titles come from strangers.
+/// Without line breaks, without what a terminal would obey and what turns the direction of writing: names and titles come
+/// from strangers.
 pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
 }
 
 /// Without what a terminal would obey, line breaks and tabs kept.

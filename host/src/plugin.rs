@@ -189,6 +189,24 @@ pub fn check_kind(bytes: &[u8]) -> Result<()> {
     }
 }
 
+/// As far as a file is looked at before its code runs.
+#[cfg(any(test, fuzzing))]
+pub fn look(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<()> {
+    check_kind(bytes)?;
+    let component = Component::from_binary(engine, bytes).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+    check_world(&shape(engine, &component))?;
+    let linker = linker::describing(engine, &component).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+    linker.instantiate_pre(&component).map(|_| ()).map_err(|error| anyhow::anyhow!("{error:#}"))
+}
+
+fn shape(engine: &wasmtime::Engine, component: &Component) -> Shape {
+    let component = component.component_type();
+    Shape {
+        exports: component.exports(engine).map(|(name, _)| name.to_string()).collect(),
+        imports: component.imports(engine).map(|(name, _)| name.to_string()).collect(),
+    }
+}
+
 /// Asks a component what it is, in a store where everything of ours traps.
 async fn describe(runtime: &Arc<Runtime>, component: &Component) -> Result<Described> {
     let engine = runtime.engine();

@@ -78,6 +78,9 @@ pub trait Catalogue: Send + Sync {
 pub trait Power: Send + Sync {
     /// The tool's plugin was granted something that reaches out of its own memory.
     fn powerful(&self, tool: &str) -> bool;
+    /// Whose it is: what is allowed of one plugin is not allowed of another that comes to have the tool's name. Empty:
+    /// nobody knows.
+    fn owner(&self, tool: &str) -> String;
 }
 
 /// What sessions need of the way back to the person; `gateway` implements it.

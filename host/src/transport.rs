@@ -138,3 +138,21 @@ pub enum DialError {
         retry_after: Option<Duration>,
     },
 }
+
+/// The lines of what is there as a whole, up to one that is too long: for the fuzzers.
+#[cfg(any(test, fuzzing))]
+pub fn lines_of(mut bytes: &[u8], most: usize) -> Vec<Vec<u8>> {
+    use futures_util::FutureExt as _;
+    std::iter::from_fn(|| lines::next(&mut bytes, most).now_or_never()?.ok()?)
+        .map(|line| match lines::frame(line) {
+            Frame::Text(text) => text.into_bytes(),
+            Frame::Binary(bytes) => bytes,
+        })
+        .collect()
+}
+
+/// What of a frame reaches a terminal, and the same without colours: for the fuzzers.
+#[cfg(any(test, fuzzing))]
+pub fn drawn_of(frame: &str) -> Vec<(String, String)> {
+    console::drawn(frame)
+}

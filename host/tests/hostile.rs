@@ -14,10 +14,16 @@ mod bad_files;
 mod bench;
 #[path = "hostile/channel.rs"]
 mod channel;
+#[path = "hostile/conversations.rs"]
+mod conversations;
 #[path = "hostile/exhaustion.rs"]
 mod exhaustion;
 #[path = "hostile/grants.rs"]
 mod grants;
+#[path = "hostile/over_time.rs"]
+mod over_time;
+#[path = "hostile/posing.rs"]
+mod posing;
 #[path = "hostile/reach.rs"]
 mod reach;
 #[path = "hostile/wasi_http.rs"]

@@ -48,7 +48,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// May import everything.
-const ROOTS: [&str; 2] = ["app", "main"];
+const ROOTS: [&str; 3] = ["app", "fuzzing", "main"];
 
 /// A longer file holds more than one idea.
 const LINES_MOST: usize = 800;

@@ -2,7 +2,7 @@
 //!
 //! `step` says what happens and how long it took, `workspace` knows where things are, and one module per command does
 //! the work: `setup` installs, `guests` builds the components, `flatten` writes the contract as one file, `test` checks,
-//! `mutants` checks the tests.
+//! `mutants` checks the tests, `attacks` prints what they are about, `fuzz` runs the fuzzers.
 #![expect(clippy::print_stdout, reason = "a build tool talks on standard output")]
 
 use std::process::ExitCode;
@@ -13,7 +13,9 @@ use setup::Permission;
 use step::{Done, Report, Run, Step, say};
 use workspace::Workspace;
 
+mod attacks;
 mod flatten;
+mod fuzz;
 mod guests;
 mod mutants;
 mod setup;
@@ -42,12 +44,17 @@ Checking
     soak              the long tests: crashes and load, many times over
     soak mutants      switches off each mechanism of host/tests/mutants.toml in a copy; its test has to fail
                       (`soak mutants NAME…`: only those)
+    soak fuzz         the fuzzers of host/fuzz, five minutes each
+                      (`soak fuzz TARGET… --seconds N`: only those, so long)
     bench [FIGURE…]   what the release costs in time and memory, as a table; takes some minutes to build
 
 The checks of `test`
 ";
 
 fn main() -> ExitCode {
+    if let Some(code) = fuzz::wrapped(std::env::args_os().skip(1)) {
+        return code;
+    }
     match run(std::env::args().skip(1).collect()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -100,6 +107,9 @@ fn run(mut arguments: Vec<String>) -> Result<bool> {
         }
         "soak" if arguments.first().is_some_and(|what| what == "mutants") => {
             return mutants::run(&workspace, arguments.get(1..).unwrap_or_default(), report);
+        }
+        "soak" if arguments.first().is_some_and(|what| what == "fuzz") => {
+            return fuzz::run(&workspace, arguments.get(1..).unwrap_or_default(), report);
         }
         "soak" => {
             none_left("soak", &arguments)?;

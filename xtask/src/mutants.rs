@@ -27,14 +27,17 @@ const ONE: Duration = Duration::from_secs(60);
 
 /// One mechanism.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Mutant {
-    name: String,
-    off: String,
-    file: String,
-    find: String,
-    replace: String,
-    target: String,
-    tests: Vec<String>,
+pub struct Mutant {
+    /// What somebody tries.
+    pub attack: String,
+    /// What stops it.
+    pub name: String,
+    pub off: String,
+    pub file: String,
+    pub find: String,
+    pub replace: String,
+    pub target: String,
+    pub tests: Vec<String>,
 }
 
 /// What came of one.
@@ -73,7 +76,7 @@ struct Copy {
 
 /// Tries the mutants of these names, or all. True if each was noticed.
 pub fn run(workspace: &Workspace, only: &[String], mut report: Report) -> Result<bool> {
-    let all = read(&workspace.root().join(LIST))?;
+    let all = listed(workspace)?;
     let mutants = chosen(&all, only)?;
     let step = |name, does: &str| Step { name, does: does.into(), alone: "cargo xtask soak mutants".into() };
     if !report.step(step("components", "builds what the tests load"), || guests::build_all(workspace)) {
@@ -121,6 +124,11 @@ pub fn run(workspace: &Workspace, only: &[String], mut report: Report) -> Result
     Ok(report.finish())
 }
 
+/// All of the list.
+pub fn listed(workspace: &Workspace) -> Result<Vec<Mutant>> {
+    read(&workspace.root().join(LIST))
+}
+
 fn read(path: &Path) -> Result<Vec<Mutant>> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     parse(&text).with_context(|| format!("cannot read {}", path.display()))
@@ -138,6 +146,7 @@ fn parse(text: &str) -> Result<Vec<Mutant>> {
             let tests = entry.get("tests").and_then(toml::Value::as_array);
             let tests = tests.with_context(|| format!("a mutant has no `tests`: {entry}"))?;
             Ok(Mutant {
+                attack: word("attack")?,
                 name: word("name")?,
                 off: word("off")?,
                 file: word("file")?,
@@ -335,7 +344,7 @@ fn remove_others(root: &Path, folder: &Path, listed: &BTreeSet<&str>) -> Result<
 }
 
 /// Cargo goes by the times of files, so they stay. Executables are left out: they are large, and ours.
-fn copy_compiled(from: &Path, to: &Path) -> Result<()> {
+pub fn copy_compiled(from: &Path, to: &Path) -> Result<()> {
     let Ok(entries) = fs::read_dir(from) else { return Ok(()) };
     fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
     for entry in entries.flatten() {
@@ -362,6 +371,7 @@ mod tests {
     fn mutant(name: &str, find: &str) -> Mutant {
         let word = str::to_string;
         Mutant {
+            attack: word("somebody tries"),
             name: name.into(),
             off: word("nothing stops it"),
             file: word("a.rs"),

@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -179,6 +179,28 @@ impl Run {
     pub fn run(mut self) -> Result<()> {
         say(&format!("  $ {}", self.line()));
         let status = self.command.status().with_context(|| self.cannot_start())?;
+        if !status.success() {
+            bail!("`{}` ended with {status}", self.line());
+        }
+        Ok(())
+    }
+
+    /// As `run`, and what it prints on standard output is in the file `copy`, too.
+    pub fn run_copying(mut self, copy: &Path) -> Result<()> {
+        say(&format!("  $ {}", self.line()));
+        let mut file = File::create(copy).with_context(|| format!("cannot write {}", copy.display()))?;
+        let mut child = self.command.stdout(Stdio::piped()).spawn().with_context(|| self.cannot_start())?;
+        if let Some(mut printed) = child.stdout.take() {
+            let mut piece = vec![0; 64 << 10];
+            loop {
+                let read = printed.read(&mut piece)?;
+                let Some(piece) = piece.get(..read).filter(|piece| !piece.is_empty()) else { break };
+                file.write_all(piece)?;
+                std::io::stdout().write_all(piece)?;
+                std::io::stdout().flush()?;
+            }
+        }
+        let status = child.wait()?;
         if !status.success() {
             bail!("`{}` ended with {status}", self.line());
         }

@@ -5,13 +5,13 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::guests;
 use crate::setup::{self, Permission};
 use crate::step::{Done, Report, Run, Step};
 use crate::workspace::Workspace;
-use crate::{flatten, skips};
+use crate::{attacks, flatten, mutants, skips};
 
 /// The checks by name, in the order in which they run.
 pub const CHECKS: [(&str, &str); 7] = [
@@ -26,6 +26,9 @@ pub const CHECKS: [(&str, &str); 7] = [
 
 /// The ones that need nothing installed and take no more than a compile.
 pub const QUICK: [&str; 3] = ["format", "contract", "clippy"];
+
+/// What the tests printed, in the target folder.
+const SAID: &str = "tests.log";
 
 /// How long fetching the list of known vulnerabilities may take: without a network it is skipped.
 const FETCH: Duration = Duration::from_secs(60);
@@ -46,6 +49,16 @@ pub fn checks(workspace: &Workspace, names: &[String], report: &mut Report) -> R
             let step =
                 Step { name: "skips", does: "tests that did not run".into(), alone: "cargo xtask test tests".into() };
             report.step(step, || skips::judge(workspace));
+            let step = Step {
+                name: "attacks",
+                does: "what hostile plugins tried, and what stopped it".into(),
+                alone: "cargo xtask test tests".into(),
+            };
+            report.step(step, || {
+                let said = workspace.target().join(SAID);
+                let said = std::fs::read(&said).with_context(|| format!("cannot read {}", said.display()))?;
+                attacks::judge(&mutants::listed(workspace)?, &String::from_utf8_lossy(&said))
+            });
         }
         if name == "components" && !went_well {
             break;
@@ -94,7 +107,7 @@ fn check(workspace: &Workspace, name: &str) -> Result<Done> {
         "clippy" => cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?,
         "licences" => return licences(workspace),
         "skills" => return skills(workspace),
-        _ => test_command(workspace)?.run()?,
+        _ => test_command(workspace)?.run_copying(&workspace.target().join(SAID))?,
     }
     Ok(Done::Yes)
 }

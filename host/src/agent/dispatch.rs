@@ -60,8 +60,11 @@ impl Dispatch<'_> {
 
     async fn attempt(&self, call: &ToolCall) -> Result {
         let (call, tool) = self.prepare(call).map_err(failed)?;
+        // What is run is what was looked at: while a person thinks, another plugin may take the name, or the tool may become
+        // one that does something else.
+        let edition = self.scope.turn.toolbox.edition(&call.name);
         self.approve(&call, tool).await.map_err(failed)?;
-        self.execute(call).await
+        self.execute(call, edition).await
     }
 
     /// The tool, and the call with its arguments checked.
@@ -122,7 +125,7 @@ impl Dispatch<'_> {
         }
     }
 
-    async fn execute(&self, call: ToolCall) -> Result {
+    async fn execute(&self, call: ToolCall, edition: Option<String>) -> Result {
         let scope = self.scope;
         let permit = tokio::select! {
             biased;
@@ -149,6 +152,7 @@ impl Dispatch<'_> {
                 arguments: call.arguments,
                 session: scope.turn.session.clone(),
                 turn: scope.turn.id.clone(),
+                edition,
             };
             async move { toolbox.call(invocation, progress, cancel).await }
         }));

@@ -178,6 +178,8 @@ pub struct Invocation {
     pub session: String,
     /// The turn it serves.
     pub turn: String,
+    /// What [`Toolbox::edition`] said when the call was looked at; another one is not run.
+    pub edition: Option<String>,
 }
 
 /// Takes a line of a tool's progress; must not block.
@@ -188,6 +190,11 @@ pub type Progress = Arc<dyn Fn(String) + Send + Sync>;
 pub trait Toolbox: Send + Sync {
     /// What is on offer right now. Cheap: asked at each round.
     fn definitions(&self) -> Arc<[ToolDefinition]>;
+    /// Whose tool it is and what it is said to do, as one word: it differs when either does. None: there is no such tool,
+    /// or it is never another one.
+    fn edition(&self, _tool: &str) -> Option<String> {
+        None
+    }
     /// Runs one. Dropping the future, or `cancel`, ends it and what it started.
     async fn call(
         &self,

@@ -71,6 +71,10 @@ impl Power for ToolPower {
         // A tool that is unknown is taken for the worst.
         self.0.owner(tool).is_none_or(|owner| owner.grants.iter().next().is_some())
     }
+
+    fn owner(&self, tool: &str) -> String {
+        self.0.owner(tool).map(|owner| format!("{} {}", owner.plugin.manifest.name, owner.name)).unwrap_or_default()
+    }
 }
 
 /// The tools, with every secret of the host cut out of what they say: it goes to the model, and from there anywhere.
@@ -85,6 +89,10 @@ pub struct Discreet<T> {
 impl<T: Toolbox> Toolbox for Discreet<T> {
     fn definitions(&self) -> Arc<[ToolDefinition]> {
         self.tools.definitions()
+    }
+
+    fn edition(&self, tool: &str) -> Option<String> {
+        self.tools.edition(tool)
     }
 
     async fn call(

@@ -9,7 +9,7 @@ mod instance;
 mod known;
 pub mod place;
 pub mod redact;
-mod spelling;
+pub mod spelling;
 mod value;
 
 use base64::Engine as _;

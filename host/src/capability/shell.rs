@@ -57,19 +57,53 @@ impl Shell {
         Self { workspace, interpreter }
     }
 
-    /// The folder to start in, if the scope has it. Links are resolved before the check.
-    fn folder(&self, dir: Option<&str>, scope: &[String]) -> Result<PathBuf, Error> {
-        let Some(dir) = dir.filter(|dir| !dir.is_empty()) else { return Ok(self.workspace.clone()) };
+    /// The folder to start in, if the scope has it. It is opened first, and what was opened is checked and started in:
+    /// a link that is changed in between leads nowhere else.
+    fn folder(&self, dir: Option<&str>, scope: &[String]) -> Result<Folder, Error> {
+        let Some(dir) = dir.filter(|dir| !dir.is_empty()) else { return Ok(Folder::named(self.workspace.clone())) };
         let joined = self.workspace.join(dir);
-        let real = joined
-            .canonicalize()
+        let (folder, real) = Folder::open(&joined)
             .map_err(|error| Error::NotFound(format!("the folder {}: {error}", joined.display())))?;
         let within = |root: &Path| root.canonicalize().is_ok_and(|root| real.starts_with(root));
         let granted = within(&self.workspace)
             || scope
                 .iter()
                 .any(|item| item == "*" || item.strip_prefix("dir:").is_some_and(|dir| within(Path::new(dir))));
-        if granted { Ok(real) } else { Err(Error::AccessDenied(format!("dir:{}", real.display()))) }
+        if granted { Ok(folder) } else { Err(Error::AccessDenied(format!("dir:{}", real.display()))) }
+    }
+}
+
+/// A folder to start in.
+struct Folder {
+    path: PathBuf,
+    /// What `path` leads through.
+    _open: Option<std::fs::File>,
+}
+
+impl Folder {
+    /// By its name: one that the person chose.
+    fn named(path: PathBuf) -> Self {
+        Self { path, _open: None }
+    }
+
+    /// Opens it; with its real name, links resolved.
+    #[cfg(target_os = "linux")]
+    fn open(path: &Path) -> std::io::Result<(Self, PathBuf)> {
+        use std::os::fd::AsRawFd as _;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        let open = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        // In the process that is started the descriptor has the same number until the command runs.
+        let path = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
+        let real = std::fs::read_link(&path)?;
+        Ok((Self { path, _open: Some(open) }, real))
+    }
+
+    /// Resolves it; elsewhere no system names what is open.
+    #[cfg(not(target_os = "linux"))]
+    fn open(path: &Path) -> std::io::Result<(Self, PathBuf)> {
+        let real = path.canonicalize()?;
+        Ok((Self::named(real.clone()), real))
     }
 }
 
@@ -125,7 +159,7 @@ impl Process {
     fn start(
         shell: &Shell,
         spec: Spec,
-        dir: &Path,
+        dir: &Folder,
         cancel: CancellationToken,
         filter: impl Fn() -> Filter,
     ) -> Result<Self, Error> {
@@ -143,7 +177,7 @@ impl Process {
                 command
             }
         };
-        command.env_clear().current_dir(dir).process_group(0).kill_on_drop(true);
+        command.env_clear().current_dir(&dir.path).process_group(0).kill_on_drop(true);
         for name in ["PATH", "HOME", "LANG", "LC_ALL", "TERM", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);

@@ -147,12 +147,22 @@ impl Gateway {
 
     /// What a dialled peer or a bridge process sends back never shows a secret to the guest.
     fn cleaned(&self, instance: &str, event: Event) -> Event {
-        let Event::Frame((source, frame)) = event else { return event };
-        let redactor = {
+        let redactor = |transport: &str| {
             let peers = lock(&self.peers);
-            peers.get(&(instance.to_string(), source.transport.clone())).map(|peer| Arc::clone(&peer.redactor))
+            peers.get(&(instance.to_string(), transport.to_string())).map(|peer| Arc::clone(&peer.redactor))
         };
-        let frame = match (redactor, frame) {
+        let (source, frame) = match event {
+            Event::Frame(frame) => frame,
+            // The peer chose the reason.
+            Event::Closed(mut closed) => {
+                if let Some(redactor) = redactor(&closed.source.transport) {
+                    closed.reason = redactor.clean(&closed.reason);
+                }
+                return Event::Closed(closed);
+            }
+            event => return event,
+        };
+        let frame = match (redactor(&source.transport), frame) {
             (None, frame) => frame,
             (Some(redactor), Frame::Text(text)) => Frame::Text(redactor.clean(&text)),
             (Some(redactor), Frame::Binary(bytes)) => Frame::Binary(redactor.clean_bytes(&bytes)),

@@ -42,6 +42,7 @@ pub struct Instance {
     pub secrets: Arc<crate::capability::secrets::InstanceSecrets>,
     /// Of each call.
     pub limits: Limits,
+    logged: Arc<crate::capability::log::Meter>,
     slot: Mutex<Slot>,
     /// Loading takes a while; one does it for all that wait.
     loading: tokio::sync::Mutex<()>,
@@ -130,6 +131,7 @@ impl Instance {
             settings,
             secrets,
             limits,
+            logged: Arc::default(),
             slot: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
             live: Arc::new(Semaphore::new(limits.live_calls)),
@@ -208,8 +210,9 @@ impl Instance {
             cancel: around.cancel.clone(),
             held: Held::new(secrets),
             progress: around.progress,
+            pace: crate::capability::deltas::Pace::default(),
             tools_changed: false,
-            log: crate::capability::log::Flow::new(&self.name),
+            log: crate::capability::log::Flow::new(&self.name, Arc::clone(&self.logged)),
             services: Arc::clone(&host.services),
         };
         let budget = Budget { limits: self.limits, time, cancel: around.cancel, place: Some(place) };

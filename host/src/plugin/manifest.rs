@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::message::steers;
 use crate::wit::role::manifest as wit;
+
+/// One word of what a plugin asks for, in bytes.
+const SCOPE_MAX: usize = 1 << 10;
 
 /// A plugin's word about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,9 +162,20 @@ pub fn name_is_good(name: &str) -> bool {
         && name.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
-/// A text from a plugin for a person: one line, without control characters, not endless.
+/// A text from a plugin for a person: one line, without what steers a terminal or turns the direction of writing, not
+/// endless.
 fn one_line(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(300).collect()
+    text.chars().filter(|c| !steers(*c)).take(300).collect()
+}
+
+/// What is asked for is compared letter by letter and shown to the person who decides, so it must be what it looks like.
+fn need(from: wit::Need) -> Result<Need, ManifestError> {
+    let words = std::iter::once(&from.capability).chain(&from.scope);
+    if let Some(bad) = words.clone().find(|word| word.len() > SCOPE_MAX || word.contains(steers)) {
+        let rule = "a capability and what it is asked for have no control or invisible characters, and at most 1 KiB";
+        return Err(ManifestError::Field { what: "need", found: one_line(bad), rule });
+    }
+    Ok(Need { capability: from.capability, scope: from.scope, reason: one_line(&from.reason), optional: from.optional })
 }
 
 impl Manifest {
@@ -184,16 +199,7 @@ impl Manifest {
             name: from.name,
             version: from.version,
             summary: one_line(&from.summary),
-            needs: from
-                .needs
-                .into_iter()
-                .map(|need| Need {
-                    capability: need.capability,
-                    scope: need.scope,
-                    reason: one_line(&need.reason),
-                    optional: need.optional,
-                })
-                .collect(),
+            needs: from.needs.into_iter().map(need).collect::<Result<_, _>>()?,
             secrets,
             settings,
             presets,

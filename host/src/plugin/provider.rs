@@ -72,7 +72,7 @@ impl Provider for ProviderInstance {
             .instance
             .call(&self.host, around, COMPLETE, async |store, instance, exports| {
                 let guest = exports.provider.as_ref().ok_or_else(missing)?.load(&mut *store, instance)?;
-                let sink = store.data_mut().table().push(Sink { deltas, cancel })?;
+                let sink = store.data_mut().table().push(Sink::new(deltas, cancel))?;
                 let lent = Resource::new_borrow(sink.rep());
                 let answer = guest.call_complete(&mut *store, &request, lent).await?;
                 store.data_mut().table().delete(sink)?;

@@ -332,7 +332,10 @@ impl Registry {
     fn assemble(&self, files: &BTreeMap<String, FileState>) -> Snapshot {
         let before = self.snapshot();
         let mut next = Snapshot::default();
-        for (file, state) in files {
+        // Whoever takes the name of what came with the host does not get its place, and with it what the person gave it.
+        let shipped = |state: &FileState| state.plugin.as_ref().is_some_and(|plugin| self.is_stock(&plugin.digest));
+        let (first, then): (Vec<_>, Vec<_>) = files.iter().partition(|(_, state)| shipped(state));
+        for (file, state) in first.into_iter().chain(then) {
             let mut broken = state.broken.clone();
             if let Some(plugin) = &state.plugin {
                 let name = plugin.manifest.name.clone();

@@ -1,13 +1,15 @@
 //! All tools of all plugins as the agent's [`Toolbox`] port.
 //!
 //! The list is asked for when the plugins change, not at each round; a plugin whose `definitions` fails keeps its last
-//! list. A tool's name is unique in the host: the first instance, by name, has it.
+//! list. A tool's name is unique in the host: what came with the host has it, then whoever had it, then the first
+//! instance by name.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::convert;
@@ -33,9 +35,27 @@ pub struct PluginTools {
 #[derive(Default)]
 struct Table {
     definitions: Arc<[ToolDefinition]>,
-    owners: HashMap<String, Arc<Instance>>,
+    owners: HashMap<String, Owned>,
     last: BTreeMap<String, (String, Vec<ToolDefinition>)>,
     clashes: Vec<String>,
+}
+
+/// A tool's instance, and what it said of the tool.
+struct Owned {
+    instance: Arc<Instance>,
+    edition: String,
+}
+
+/// The same as long as the same instance of the same plugin says the same of the tool.
+fn edition(instance: &Instance, tool: &ToolDefinition) -> String {
+    let mut hasher = Sha256::new();
+    let hints = format!("{:?}", tool.hints);
+    let owner = [instance.plugin.manifest.name.as_str(), instance.name.as_str()];
+    for part in owner.into_iter().chain([tool.name.as_str(), &tool.description, &tool.parameters, &hints]) {
+        hasher.update(part.len().to_le_bytes());
+        hasher.update(part);
+    }
+    hex::encode(hasher.finalize())
 }
 
 fn missing() -> wasmtime::Error {
@@ -55,7 +75,7 @@ impl PluginTools {
 
     /// The instance that has a tool.
     pub fn owner(&self, tool: &str) -> Option<Arc<Instance>> {
-        self.table.read().ok()?.owners.get(tool).cloned()
+        Some(Arc::clone(&self.table.read().ok()?.owners.get(tool)?.instance))
     }
 
     /// Asks every tools instance again. `fresh` names one whose list may have changed though its file did not.
@@ -64,7 +84,12 @@ impl PluginTools {
         let last = self.table.read().map(|table| table.last.clone()).unwrap_or_default();
         let mut table = Table::default();
         let mut all = Vec::new();
-        for instance in snapshot.of(RoleKind::Tools) {
+        let mut instances: Vec<&Arc<Instance>> = snapshot.of(RoleKind::Tools).collect();
+        // A newcomer does not get a tool's name from whoever has it, least of all from what came with the host.
+        instances.sort_by_key(|instance| {
+            (!self.registry.is_stock(&instance.plugin.digest), !last.contains_key(&instance.name))
+        });
+        for instance in instances {
             // Digest, settings and grants decide the list.
             let key = format!("{} {} {:?}", instance.plugin.digest, instance.settings, instance.grants);
             let known = last.get(&instance.name).filter(|(old, _)| *old == key && fresh != Some(&instance.name));
@@ -81,10 +106,13 @@ impl PluginTools {
             for definition in &definitions {
                 if let Some(first) = table.owners.get(&definition.name) {
                     let name = &definition.name;
-                    table.clashes.push(format!("{name} of {} is hidden: {} has that name", instance.name, first.name));
+                    table
+                        .clashes
+                        .push(format!("{name} of {} is hidden: {} has that name", instance.name, first.instance.name));
                     continue;
                 }
-                table.owners.insert(definition.name.clone(), Arc::clone(instance));
+                let owned = Owned { instance: Arc::clone(instance), edition: edition(instance, definition) };
+                table.owners.insert(definition.name.clone(), owned);
                 all.push(definition.clone());
             }
             table.last.insert(instance.name.clone(), (key, definitions));
@@ -145,15 +173,30 @@ impl Toolbox for PluginTools {
         self.table.read().map(|table| Arc::clone(&table.definitions)).unwrap_or_default()
     }
 
+    fn edition(&self, tool: &str) -> Option<String> {
+        Some(self.table.read().ok()?.owners.get(tool)?.edition.clone())
+    }
+
     async fn call(
         &self,
         invocation: Invocation,
         progress: Progress,
         cancel: CancellationToken,
     ) -> Result<Vec<Content>, ToolError> {
-        let Some(instance) = self.owner(&invocation.name) else {
+        let owned = self.table.read().ok().and_then(|table| {
+            let owned = table.owners.get(&invocation.name)?;
+            Some((Arc::clone(&owned.instance), owned.edition.clone()))
+        });
+        let Some((instance, edition)) = owned else {
             return Err(ToolError::Other(format!("the tool {} is gone: its plugin was removed", invocation.name)));
         };
+        if invocation.edition.is_some_and(|looked_at| looked_at != edition) {
+            return Err(ToolError::Other(format!(
+                "the tool {} became another one while this call waited, so what was said about the call does not hold; \
+                 it was not run. Look at the tool again before you call it",
+                invocation.name
+            )));
+        }
         let around = Around {
             operation: "tools.call",
             session: Some(invocation.session.clone()),

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
@@ -18,8 +19,10 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::fixed::Fixed;
 use super::limits::{Limits, Meter};
 use crate::capability::http::WasiEgress;
+use crate::capability::log;
 use crate::capability::secrets::Filter;
 use crate::capability::{Call, Held, View};
+use crate::message::in_one_line;
 
 /// A line of a guest's output is cut here.
 const LINE_MAX: usize = 4 << 10;
@@ -174,6 +177,8 @@ struct GuestOutput(Arc<Mutex<Lines>>);
 
 struct Lines {
     instance: String,
+    /// Lines of all calls of the instance.
+    all: Arc<log::Meter>,
     stream: &'static str,
     redact: Arc<dyn Fn(&str) -> String + Send + Sync>,
     /// Everybody's secrets, before lines are cut: half of one could not be found.
@@ -186,6 +191,7 @@ impl GuestOutput {
     fn new(call: &Call, stream: &'static str) -> Self {
         Self(Arc::new(Mutex::new(Lines {
             instance: call.caller.instance.clone(),
+            all: call.log.all(),
             stream,
             redact: call.secrets.redactor(),
             filter: call.services.known.filter(),
@@ -241,7 +247,10 @@ impl Lines {
         }
         let line = (self.redact)(&String::from_utf8_lossy(&self.partial));
         self.partial.clear();
-        tracing::info!(target: "plugin", instance = self.instance, stream = self.stream, "{line}");
+        if log::admits(&self.all, &self.instance, Instant::now()) {
+            let line = in_one_line(&line);
+            tracing::info!(target: "plugin", instance = self.instance, stream = self.stream, "{line}");
+        }
     }
 }
 

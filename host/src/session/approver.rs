@@ -14,7 +14,9 @@ use tokio::sync::watch;
 use super::{Desk, Key, Tap, Tapped, lock};
 use crate::agent::policy::{Facts, decide};
 use crate::agent::ports::{Answer, Approver, Policy};
-use crate::message::{Approval, Decision, Delivery, DeliveryContent, Sender, ToolCall, ToolDefinition, new_id, now};
+use crate::message::{
+    Approval, Decision, Delivery, DeliveryContent, Sender, ToolCall, ToolDefinition, allowance, new_id, now, steers,
+};
 use crate::store::Decided;
 
 const SUMMARY_MAX: usize = 300;
@@ -93,11 +95,13 @@ pub struct TurnApprover {
     pub tap: Option<Tap>,
 }
 
-/// A decision holds for exactly this tool and these arguments.
-fn hash(call: &ToolCall) -> String {
+/// A decision holds for exactly this tool of this owner and these arguments.
+fn hash(call: &ToolCall, owned_by: &str) -> String {
     let mut hasher = Sha256::new();
-    hasher.update(call.name.as_bytes());
-    hasher.update([0]);
+    for part in [call.name.as_str(), owned_by] {
+        hasher.update(part.as_bytes());
+        hasher.update([0]);
+    }
     hasher.update(call.arguments.as_bytes());
     hex::encode(hasher.finalize())
 }
@@ -117,7 +121,7 @@ fn summary(arguments: &str) -> String {
             .join(", "),
         Err(_) => arguments.to_string(),
     };
-    let mut line: String = values.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SUMMARY_MAX + 1).collect();
+    let mut line: String = values.chars().map(|c| if steers(c) { ' ' } else { c }).take(SUMMARY_MAX + 1).collect();
     if line.chars().count() > SUMMARY_MAX {
         line = line.chars().take(SUMMARY_MAX).chain(['…']).collect();
     }
@@ -125,10 +129,15 @@ fn summary(arguments: &str) -> String {
 }
 
 impl TurnApprover {
+    fn allowance(&self, call: &ToolCall) -> String {
+        allowance(&call.name, &self.desk.power.owner(&call.name))
+    }
+
     fn fresh(&self, call: &ToolCall) -> Approval {
         let time = u64::try_from(self.desk.settings.approval_time.as_millis()).unwrap_or(u64::MAX);
         // For the eye only: what is run is the call itself.
         let arguments = self.desk.known.clean(&call.arguments);
+        let owned_by = self.desk.power.owner(&call.name);
         Approval {
             id: new_id(),
             instance: self.key.instance.clone(),
@@ -141,7 +150,8 @@ impl TurnApprover {
             tool: call.name.clone(),
             summary: summary(&arguments),
             arguments: arguments.into_owned(),
-            hash: hash(call),
+            hash: hash(call, &owned_by),
+            owned_by,
             expires: now().saturating_add(time),
             by_hand: self.tap.is_some(),
             decision: None,
@@ -152,7 +162,7 @@ impl TurnApprover {
     /// The question of an earlier run of this turn, which may have been answered a moment ago; else a new one, stored
     /// with its delivery.
     async fn question(&self, call: &ToolCall) -> anyhow::Result<Approval> {
-        let hash = hash(call);
+        let hash = hash(call, &self.desk.power.owner(&call.name));
         if let Some(asked) = self.asked.iter().find(|asked| asked.call == call.id && asked.hash == hash) {
             return Ok(asked.clone());
         }
@@ -190,7 +200,7 @@ impl Approver for TurnApprover {
         let facts = Facts {
             powerful: self.desk.power.powerful(&call.name),
             hints: tool.hints,
-            allowed_for_session: self.allowed.borrow().contains_key(&call.name),
+            allowed_for_session: self.allowed.borrow().contains_key(&self.allowance(call)),
             untrusted,
             trust_content: self.desk.settings.trust_content,
         };
@@ -227,7 +237,7 @@ impl Approver for TurnApprover {
                 }
                 Ok(()) = allowed.changed() => {
                     // What strangers wrote may make a tool ask although it is allowed: then this question stays.
-                    let by = self.allowed.borrow().get(&call.name).cloned();
+                    let by = self.allowed.borrow().get(&self.allowance(call)).cloned();
                     if let Some(by) = by
                         && self.policy(call, tool, untrusted) == Policy::Allow
                         && let Some(answer) = self.release(&approval, by).await
@@ -264,7 +274,7 @@ impl TurnApprover {
         if decision == Decision::AllowSession {
             let found = self.desk.store.read(|tx| tx.approval(&approval.id)).ok().flatten();
             let by = found.and_then(|approval| approval.decision).map_or_else(|| self.owner.clone(), |(_, by)| by);
-            self.allowed.send_if_modified(|allowed| allowed.insert(approval.tool.clone(), by).is_none());
+            self.allowed.send_if_modified(|allowed| allowed.insert(approval.allowance(), by).is_none());
         }
         Answer::Said(decision)
     }

@@ -258,6 +258,16 @@ async fn write(output: &mut Output, outgoing: &mut mpsc::UnboundedReceiver<Outgo
     }
 }
 
+/// For the fuzzers: texts with and without colours.
+#[cfg(any(test, fuzzing))]
+pub(super) fn drawn(frame: &str) -> Vec<(String, String)> {
+    let texts = marks::parts(frame).into_iter().filter_map(|part| match part {
+        marks::Part::Text(text) | marks::Part::Prompt(text) => Some(text),
+        marks::Part::Fresh => None,
+    });
+    texts.map(|text| (text.clone(), marks::plain(&text))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Cursor, Write as _};

@@ -151,6 +151,7 @@ impl Bench {
             arguments: arguments.to_string(),
             session: "session-1".into(),
             turn: "turn-1".into(),
+            edition: None,
         };
         let content = self.app.tools.call(invocation, Arc::new(|_| ()), cancel).await?;
         Ok(content

@@ -169,7 +169,7 @@ async fn random_numbers_without_end_are_refused_before_they_are_made() {
 
 /// What is logged, by lines.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -184,7 +184,11 @@ impl Write for Log {
 
 impl Log {
     /// From now on, of this thread: tests that use it run on one.
-    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+    pub fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+        // While there is only one, `tracing` takes what another thread wants to hear for what all want to hear.
+        static ANOTHER: std::sync::LazyLock<tracing::Dispatch> =
+            std::sync::LazyLock::new(|| tracing_subscriber::fmt().with_writer(std::io::sink).finish().into());
+        std::sync::LazyLock::force(&ANOTHER);
         let log = Self::default();
         let writer = log.clone();
         let subscriber =
@@ -192,7 +196,8 @@ impl Log {
         (log, tracing::subscriber::set_default(subscriber))
     }
 
-    fn text(&self) -> String {
+    /// All of it.
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
 }

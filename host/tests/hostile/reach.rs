@@ -235,3 +235,91 @@ async fn answers_without_end_are_refused_at_the_limit_of_resources() {
     let told = bench.beside_pure(json!({ "attack": "exchanges", "url": server.url("/") })).await.unwrap().unwrap();
     assert_eq!(told, "16: Error::TooLarge(\"too many answers held in one call\")");
 }
+
+/// A server that answers every request with these bytes, one after the other.
+async fn raw(answer: Vec<Vec<u8>>) -> u16 {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap_or(b'\n'));
+                if request.len() > 10_000 {
+                    break;
+                }
+            }
+            for part in &answer {
+                // A guest that has enough leaves.
+                let _ = stream.write_all(part).await;
+                let _ = stream.flush().await;
+            }
+        }
+    });
+    port
+}
+
+/// What the guest is told of a server that answers so and may have the secret.
+async fn told_of(answer: Vec<Vec<u8>>) -> String {
+    let port = raw(answer).await;
+    let address = format!("http://localhost:{port}");
+    let config = format!(
+        "settings = {{ server = {} }}\nsecrets = {{ key = {} }}\n{}",
+        json!(address),
+        json!(SECRET),
+        grants(&[&format!("localhost:{port}")])
+    );
+    let bench = Bench::hostile(&config).await;
+    bench.told(json!({ "attack": "fetch", "url": format!("{address}/"), "secret": "yes" })).await
+}
+
+fn whole(headers: &str, body: &[u8]) -> Vec<Vec<u8>> {
+    let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+    vec![head.into_bytes(), body.to_vec()]
+}
+
+#[tokio::test]
+async fn a_secret_is_found_in_html_in_json_in_hex_and_written_twice() {
+    use base64::Engine as _;
+    let percent =
+        |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let lines = [
+        SECRET.replace('&', "&amp;"),
+        SECRET.replace('/', "\\/").replace('é', "\\u00e9"),
+        hex::encode(SECRET),
+        percent(&percent(SECRET)),
+        percent(base64::engine::general_purpose::STANDARD.encode(SECRET).trim_end_matches('=')),
+    ];
+    let told = told_of(whole("", lines.join("\n").as_bytes())).await;
+    let body: Vec<&str> = told.lines().skip_while(|line| !line.starts_with("[secret")).collect();
+    assert_eq!(body, ["[secret key]"; 5], "{told}");
+}
+
+#[tokio::test]
+async fn a_secret_that_comes_byte_by_byte_is_found() {
+    let mut answer = vec![b"HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n".to_vec()];
+    for byte in format!("<{SECRET}>").bytes() {
+        answer.push([b"1\r\n", &[byte][..], b"\r\n"].concat());
+    }
+    // What stands behind the end is no part of the answer.
+    answer.push(format!("0\r\nx-trailer: {SECRET}\r\n\r\n").into_bytes());
+    let told = told_of(answer).await;
+    assert!(told.ends_with("\n<[secret key]>"), "{told}");
+    assert!(!told.contains("s3cret"), "{told}");
+}
+
+#[tokio::test]
+async fn a_secret_in_a_compressed_answer_is_found_and_an_encoding_that_nobody_knows_refused() {
+    use std::io::Write as _;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(SECRET.as_bytes()).unwrap();
+    let told = told_of(whole("content-encoding: gzip\r\n", &gzip.finish().unwrap())).await;
+    assert!(told.ends_with("\n[secret key]"), "{told}");
+    // Whoever knows it could take it apart.
+    let told = told_of(whole("content-encoding: x-turned\r\n", &SECRET.bytes().rev().collect::<Vec<_>>())).await;
+    assert!(
+        told.starts_with("Error::Unavailable(\"the server answered in an encoding that was not asked for"),
+        "{told}"
+    );
+}

@@ -61,6 +61,18 @@ impl CallSecrets {
         Ok(())
     }
 
+    /// `fill_request`, for the fuzzers.
+    #[cfg(any(test, fuzzing))]
+    pub fn fill(
+        &self,
+        target: &Target,
+        url: &mut Url,
+        headers: &mut [(String, String)],
+        body: &mut Cow<'_, [u8]>,
+    ) -> Result<(), Error> {
+        self.fill_request(target, url, headers, body)
+    }
+
     /// Whether a header carries a secret that `target` may have there.
     pub(in crate::capability) fn header_is_for(&self, target: &Target, name: &str, value: &str) -> bool {
         let placement = Placement { stand_ins: self.stand_ins(), to: target.entry() };

@@ -5,14 +5,12 @@
 //! filter knows at the end of each chunk how many bytes may still turn out to be a secret; it holds back those and no
 //! others, and what streams is not delayed.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use aho_corasick::Anchored;
 use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::nfa::contiguous::NFA;
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use super::spelling;
 
@@ -54,7 +52,7 @@ impl Redactor {
         let mut patterns = Vec::new();
         let mut replacements = Vec::new();
         for (value, replacement) in secrets {
-            for pattern in spellings(value) {
+            for pattern in spelling::all(value) {
                 patterns.push(pattern);
                 replacements.push(replacement.clone());
             }
@@ -245,54 +243,6 @@ impl Filter {
         self.base = to;
         self.held.drain(..count)
     }
-}
-
-/// The ways in which services write a value back.
-fn spellings(value: &str) -> BTreeSet<Vec<u8>> {
-    let raw = value.as_bytes();
-    let mut all = BTreeSet::from([raw.to_vec(), hex::encode(raw).into_bytes(), hex::encode_upper(raw).into_bytes()]);
-    for keep in [spelling::UNRESERVED, spelling::PATH, spelling::COMPONENT, spelling::URI, spelling::NOTHING] {
-        for upper in [true, false] {
-            all.insert(spelling::percent(value, keep, upper).into_bytes());
-        }
-    }
-    for upper in [true, false] {
-        all.insert(spelling::form(value, upper).into_bytes());
-        for escape in [spelling::JsonEscape::Needed, spelling::JsonEscape::Ascii, spelling::JsonEscape::All] {
-            let text = spelling::json(value, escape, upper);
-            // Some encoders escape the slash too.
-            all.insert(text.replace('/', "\\/").into_bytes());
-            all.insert(text.into_bytes());
-        }
-    }
-    for before in 0..3_usize {
-        // Only the characters that hold bits of the secret. The first one that it shares with other bytes says next to
-        // nothing of it; the last one is cut as well, whatever the bytes behind the secret make of it.
-        let bits = (before + raw.len()) * 8;
-        let first = (before * 8).div_ceil(6);
-        let (alone, touched) = ((bits / 6).saturating_sub(first), bits.div_ceil(6).saturating_sub(first));
-        // So many bits of the last one are those of the next byte: none, two or four.
-        let others = (6 - bits % 6) % 6;
-        for next in (0..=u8::MAX).step_by(256 >> others) {
-            let bytes = shifted(raw, before, next);
-            for text in [STANDARD_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)] {
-                for count in [alone, touched] {
-                    let inner: String = text.chars().skip(first).take(count).collect();
-                    all.insert(inner.replace('/', "\\/").into_bytes());
-                    all.insert(inner.into_bytes());
-                }
-            }
-        }
-    }
-    all
-}
-
-/// The secret behind `before` other bytes, and one that follows.
-fn shifted(raw: &[u8], before: usize, next: u8) -> Vec<u8> {
-    let mut bytes = vec![0; before];
-    bytes.extend(raw);
-    bytes.push(next);
-    bytes
 }
 
 #[cfg(test)]

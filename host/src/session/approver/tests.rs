@@ -45,6 +45,10 @@ impl Power for Nothing {
     fn powerful(&self, _: &str) -> bool {
         true
     }
+
+    fn owner(&self, _: &str) -> String {
+        String::new()
+    }
 }
 
 /// Keeps what is to be shown.
@@ -178,14 +182,17 @@ fn the_summary_is_one_bounded_line_with_the_values() {
     assert_eq!(summary(r#"{"command":"ls -la"}"#), "ls -la");
     assert_eq!(summary(r#"{"command":"a\nb","timeout":3}"#), "command: a b, timeout: 3");
     assert_eq!(summary("broken"), "broken");
+    assert_eq!(summary(r#"{"path":"\u202egnp.exe\u001b[2K"}"#), " gnp.exe [2K");
     assert_eq!(summary(&format!(r#"{{"command":"{}"}}"#, "ä".repeat(500))).chars().count(), 301);
 }
 
 #[test]
-fn a_decision_is_bound_to_tool_and_arguments() {
-    let one = hash(&call("1", r#"{"command":"ls"}"#));
-    assert_ne!(one, hash(&call("1", r#"{"command":"ls "}"#)));
-    assert_ne!(one, hash(&ToolCall { name: "system.ru".into(), ..call("1", r#"n{"command":"ls"}"#) }));
+fn a_decision_is_bound_to_tool_owner_and_arguments() {
+    let ls = call("1", r#"{"command":"ls"}"#);
+    let one = hash(&ls, "a");
+    assert_ne!(one, hash(&call("1", r#"{"command":"ls "}"#), "a"));
+    assert_ne!(one, hash(&ToolCall { name: "system.ru".into(), ..call("1", r#"n{"command":"ls"}"#) }, "a"));
+    assert_ne!(one, hash(&ls, "b"));
 }
 
 #[tokio::test]
@@ -277,5 +284,5 @@ async fn a_question_shows_no_secret_and_still_belongs_to_the_call_as_it_is() {
     let question = world.approver.question(&secret).await.unwrap();
     let cleaned = r#"{"command":"echo [secret key]"}"#;
     assert_eq!((question.summary.as_str(), question.arguments.as_str()), ("echo [secret key]", cleaned));
-    assert_eq!(question.hash, hash(&secret));
+    assert_eq!(question.hash, hash(&secret, ""));
 }

@@ -257,6 +257,7 @@ pub(super) fn approval(id: &str, session: &str, expires: u64) -> Approval {
         tool: "system.run".into(),
         summary: "run ls".into(),
         arguments: "{}".into(),
+        owned_by: String::new(),
         hash: "00".into(),
         expires,
         decision: None,

@@ -76,3 +76,25 @@ pub fn random() -> String {
     unsafe { get_random_bytes(4_000_000_000, &raw mut list) };
     format!("{} bytes", list[1])
 }
+
+/// A connection by the language's own library: what the host answers.
+pub fn connect(address: &str) -> String {
+    let tcp = std::net::TcpStream::connect(address).map(|_| "connected");
+    let udp = std::net::UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"x", address));
+    format!("{:?} {:?}", tcp.map_err(|error| error.kind()), udp.map_err(|error| error.kind()))
+}
+
+/// The machine by the language's own library: files, variables, arguments.
+pub fn files() -> String {
+    let read = std::fs::read_dir("/").map(Iterator::count).map_err(|error| error.kind());
+    let written = std::fs::write("/tmp/mark", "x").map_err(|error| error.kind());
+    format!("{read:?} {written:?} {} {}", std::env::vars().count(), std::env::args().count())
+}
+
+/// Writes a text to standard output and error.
+pub fn print(text: &str) -> String {
+    // What does not get there, the test misses.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    "printed".into()
+}
