@@ -15,6 +15,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::limits::{Limits, Meter};
+use super::sandbox::SharedReach;
 use crate::capability::http::WasiEgress;
 use crate::capability::secrets::Filter;
 use crate::capability::{Call, View};
@@ -39,6 +40,8 @@ pub struct HostState {
     http: WasiHttpCtx,
     /// Made when the guest first uses `wasi:http`.
     egress: Option<WasiEgress>,
+    /// Of a sandboxed guest: what it may open.
+    pub(super) reach: Option<SharedReach>,
 }
 
 /// A store's data, as the runtime needs it.
@@ -65,7 +68,13 @@ impl HostState {
     pub fn new(call: Call, limits: Limits) -> Self {
         let output = |stream| GuestOutput::new(&call, stream);
         let wasi = WasiCtx::builder().stdout(output("stdout")).stderr(output("stderr")).build();
-        Self { guest: Guest::with(wasi, limits), call, http: WasiHttpCtx::new(), egress: None }
+        Self { guest: Guest::with(wasi, limits), call, http: WasiHttpCtx::new(), egress: None, reach: None }
+    }
+
+    /// For one call of a guest that is trusted with nothing, with its own WASI: files, arguments, output.
+    pub fn sandboxed(call: Call, limits: Limits, wasi: WasiCtx, reach: SharedReach) -> Self {
+        let guest = Guest::with(wasi, limits);
+        Self { guest, call, http: WasiHttpCtx::new(), egress: None, reach: Some(reach) }
     }
 
     /// What host functions work on.

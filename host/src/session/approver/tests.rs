@@ -10,7 +10,7 @@ use crate::agent::ports::{Invocation, Progress, ToolError, Toolbox};
 use crate::capability::secrets::{Known, SecretValue};
 use crate::live::Live;
 use crate::message::{Content, Media, ToolHints};
-use crate::session::{Catalogue, Outlet, Power, Settings};
+use crate::session::{Catalogue, Lore, Outlet, Power, Settings};
 use crate::store::{Options, Session, Store};
 
 struct Nothing;
@@ -44,6 +44,12 @@ impl Catalogue for Nothing {
 impl Power for Nothing {
     fn powerful(&self, _: &str) -> bool {
         true
+    }
+}
+
+impl Lore for Nothing {
+    fn text(&self) -> Arc<str> {
+        "".into()
     }
 }
 
@@ -105,6 +111,7 @@ async fn world() -> World {
         toolbox: Arc::new(Nothing),
         power: Arc::new(Nothing),
         catalogue: Arc::new(Nothing),
+        lore: Arc::new(Nothing),
         schemas: Arc::default(),
         settings: Settings {
             limits: crate::agent::Limits::default(),
