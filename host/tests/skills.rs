@@ -69,7 +69,10 @@ fn put_probe(home: &Home, more: &str) {
 
 async fn tools(home: &Home) -> Vec<String> {
     let plugin = home.json(&["plugin", "inspect", "tool-skill"]).await.remove(0);
-    plugin["tools"].as_array().unwrap().iter().map(|tool| tool.as_str().unwrap().to_string()).collect()
+    let tools = plugin["tools"].as_array().unwrap().iter();
+    let mut tools: Vec<String> = tools.map(|tool| tool.as_str().unwrap().to_string()).collect();
+    tools.sort();
+    tools
 }
 
 async fn until_tools(home: &Home, wanted: &[&str]) {
@@ -167,9 +170,12 @@ async fn skills_of_both_kinds_are_called_in_a_chat_once_a_person_said_yes() {
     );
     assert!(prompt.find("# Skills") < prompt.find("# Now"), "{prompt}");
 
-    let ledger = world.home.json(&["ledger", "show"]).await;
-    let run = ledger.iter().find(|line| line["what"] == "run word-count notes.md /workspace/marmalade.txt");
-    assert_eq!(run.unwrap()["capability"], "skill");
+    until("the run in the ledger", async || {
+        let ledger = world.home.json(&["ledger", "show"]).await;
+        let what = "run word-count notes.md /workspace/marmalade.txt";
+        ledger.iter().any(|line| line["what"] == what && line["capability"] == "skill").then_some(())
+    })
+    .await;
     world.daemon.end().await;
 }
 
@@ -493,6 +499,9 @@ async fn the_commands_of_the_guide_make_a_skill_of_a_plain_command() {
         .env("PATH", path)
         .env("OPENPISTA_STOCK", home.path().parent().unwrap().join("stock"));
     command.env("CARGO_HOME", real("CARGO_HOME", ".cargo")).env("RUSTUP_HOME", real("RUSTUP_HOME", ".rustup"));
+    if let Some(toolchain) = std::env::var_os("RUSTUP_TOOLCHAIN") {
+        command.env("RUSTUP_TOOLCHAIN", toolchain);
+    }
     command.env("CARGO_NET_OFFLINE", "true").stdin(std::process::Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(5 * daemon::PATIENCE, command.output()).await.unwrap().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

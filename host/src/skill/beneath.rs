@@ -12,7 +12,8 @@ use nix::sys::stat::Mode;
 
 /// An ordinary file at a relative path below the folder.
 pub fn open_file(folder: &Path, relative: &Path) -> io::Result<File> {
-    let step = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let links = OFlag::O_NOFOLLOW;
+    let step = OFlag::O_DIRECTORY | links | OFlag::O_CLOEXEC;
     let mut names = Vec::new();
     for component in relative.components() {
         match component {
@@ -29,7 +30,7 @@ pub fn open_file(folder: &Path, relative: &Path) -> io::Result<File> {
         at = openat(&at, *name, step, Mode::empty()).map_err(said)?;
     }
     // Without waiting: it may be a pipe.
-    let how = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let how = OFlag::O_RDONLY | links | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let file = File::from(openat(&at, *file, how, Mode::empty()).map_err(said)?);
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"));

@@ -277,8 +277,9 @@ impl Sandbox {
         if *kind == Kind::Command {
             wasi.arg(&skill.front.name).args(&call.arguments).stdin(MemoryInputPipe::new(call.input.clone()));
         }
+        let access = FsPerms::ReadOnly;
         let mut folder = |path: &PathBuf, as_what: &str| -> Result<()> {
-            let opened = wasi.preopened_dir(path, as_what, FsPerms::ReadOnly);
+            let opened = wasi.preopened_dir(path, as_what, access);
             opened.map(drop).map_err(|error| anyhow::anyhow!("{} cannot be opened: {error:#}", path.display()))
         };
         // What is written without a folder, or from the root, is looked for in the workspace.

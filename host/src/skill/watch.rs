@@ -40,8 +40,9 @@ pub async fn watch(library: Arc<Library>, stop: CancellationToken, changed: impl
     loop {
         // What changes between a look and the watch of a folder that is new is found by another look.
         for _ in 0..LOOKS_MOST {
-            if library.scan().await {
-                changed().await;
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                other = library.scan() => if other { changed().await },
             }
             if !follow(&library, &mut watcher, &watched) {
                 break;
