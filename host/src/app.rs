@@ -7,6 +7,7 @@ mod admin;
 mod joints;
 mod notes;
 mod shown;
+mod skills;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -41,6 +42,7 @@ use crate::plugin::watch::watch;
 use crate::runtime::Runtime;
 use crate::runtime::limits::Limits;
 use crate::session::{Desk, Sessions, Settings};
+use crate::skill::Library;
 use crate::store::Store;
 use crate::transport::http::{HttpLimits, HttpSettings, Server};
 use crate::transport::{Console, Hub, HubSettings, random};
@@ -69,6 +71,8 @@ pub struct App {
     pub gateway: Arc<Gateway>,
     /// Sockets.
     pub hub: Arc<Hub>,
+    /// Skills.
+    pub skills: Arc<Library>,
     /// Every secret.
     pub known: Arc<Known>,
     /// What laying out the first-party components did.
@@ -110,15 +114,18 @@ impl App {
         let hub =
             Hub::new(HubSettings { generation: u32::try_from(now() / 1_000).unwrap_or(u32::MAX), random, console });
         let later = Arc::new(joints::Later::default());
+        let skills = Arc::new(skills::library(&config, &runtime)?);
         let services = Arc::new(Services {
             http: Arc::new(Egress::new(EgressOptions::default())),
             shell: Shell::new(config.agent.workspace.clone()),
+            skills: Arc::clone(&skills) as _,
             state: Arc::new(joints::State(store.clone())),
             conversations: Arc::clone(&later) as _,
             connections: Arc::clone(&hub) as _,
             ledger: Arc::new(notes::Notes::new(store.clone())),
             known: Arc::clone(&known),
         });
+        skills.join(&services);
         let registry = Arc::new(Registry::new(
             config.plugins.dir.clone(),
             home.join("cache").join("good"),
@@ -145,8 +152,9 @@ impl App {
         let sessions = Sessions::new(Arc::new(Desk {
             store: store.clone(),
             toolbox: Arc::new(joints::Discreet { tools: Arc::clone(&tools), known: Arc::clone(&known) }),
-            power: Arc::new(joints::ToolPower(Arc::clone(&tools))),
+            power: Arc::new(joints::ToolPower { tools: Arc::clone(&tools), registry: Arc::clone(&registry) }),
             catalogue: Arc::clone(&models) as _,
+            lore: Arc::new(joints::Texts(Arc::clone(&skills))),
             schemas: Arc::new(Schemas::default()),
             settings: settings(&config),
             outlet: Arc::clone(&gateway) as _,
@@ -164,6 +172,7 @@ impl App {
             sessions,
             gateway,
             hub,
+            skills,
             known,
             laid,
             quit,
@@ -213,6 +222,7 @@ impl App {
                 }
             }
         });
+        let looking = tokio::spawn(Arc::clone(self).watch_skills());
         let asking = tokio::spawn({
             let models = Arc::clone(&self.models);
             async move { models.refresh().await }
@@ -227,6 +237,7 @@ impl App {
         // Both end with the token; what they still do is finished.
         let _ = watching.await;
         let _ = tending.await;
+        let _ = looking.await;
         self.close().await;
         Ok(())
     }

@@ -17,6 +17,7 @@ pub mod log;
 pub mod secrets;
 pub mod settings;
 pub mod shell;
+pub mod skill;
 pub mod state;
 
 use std::sync::Arc;
@@ -141,6 +142,8 @@ pub struct Services {
     pub http: Arc<http::Egress>,
     /// Processes.
     pub shell: shell::Shell,
+    /// Skills, and the sandbox for those that are WebAssembly.
+    pub skills: Arc<dyn skill::Skills>,
     /// Plugin state.
     pub state: Arc<dyn state::PluginState>,
     /// Reading for `gateway` and `control`.

@@ -16,6 +16,7 @@ mod plugin;
 mod say;
 mod scaffold;
 mod session;
+mod skill;
 mod terminal;
 
 use std::collections::BTreeMap;
@@ -252,6 +253,7 @@ async fn ask(context: Context, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Session(command) => session::run(&context, command).await,
         Command::Plugin(command) => plugin::run(&context, command).await,
+        Command::Skill(command) => skill::run(&context, command).await,
         Command::Doctor => doctor::run(&context).await,
         Command::Quit => daemon::quit(&context).await,
         Command::Stop { all: _, session } => lists::stop(&context, session).await,

@@ -10,6 +10,7 @@
 mod instance;
 mod read;
 mod scalar;
+mod skills;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use instance::ServerWishes;
 pub use instance::{Contacts, Instance, Role, Secret, SecretError, SecretSource, is_name};
 pub use read::{Origin, Problem, Setting, suggestion};
 use read::{Reader, choose};
+pub use skills::{SkillContext, Skills};
 
 /// What the web channel calls the server's token.
 const WEB_TOKEN: &str = "web-token";
@@ -105,6 +107,8 @@ pub struct Config {
     pub log: Log,
     /// `[plugins]`.
     pub plugins: Plugins,
+    /// `[skills]`.
+    pub skills: Skills,
     /// `[providers.NAME]`.
     pub providers: BTreeMap<String, Instance>,
     /// `[channels.NAME]`.
@@ -364,6 +368,7 @@ impl Config {
         let store = store(reader, root, home);
         let log = log(reader, root);
         let plugins = plugins(reader, root, home);
+        let skills = skills::skills(reader, root, home);
         let sections = [
             "agent",
             "server",
@@ -373,6 +378,7 @@ impl Config {
             "store",
             "log",
             "plugins",
+            "skills",
             "providers",
             "channels",
             "tools",
@@ -391,6 +397,7 @@ impl Config {
             store,
             log,
             plugins,
+            skills,
             providers,
             channels,
             tools,

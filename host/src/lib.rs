@@ -20,6 +20,7 @@ pub mod output;
 pub mod plugin;
 pub mod runtime;
 pub mod session;
+pub mod skill;
 pub mod store;
 pub mod transport;
 pub mod wit;

@@ -23,6 +23,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
+use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::runtime::limits::Limits;
@@ -63,8 +64,8 @@ pub struct Shape {
 
 impl Shape {
     /// Of a component.
-    pub fn of(runtime: &Runtime, component: &Component) -> Self {
-        let (kind, engine) = (component.component_type(), runtime.engine());
+    pub fn of(engine: &Engine, component: &Component) -> Self {
+        let kind = component.component_type();
         Self {
             exports: kind.exports(engine).map(|(name, _)| name.to_string()).collect(),
             imports: kind.imports(engine).map(|(name, _)| name.to_string()).collect(),
@@ -191,26 +192,18 @@ pub fn check_kind(bytes: &[u8]) -> Result<()> {
 
 /// As far as a file is looked at before its code runs.
 #[cfg(any(test, fuzzing))]
-pub fn look(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<()> {
+pub fn look(engine: &Engine, bytes: &[u8]) -> Result<()> {
     check_kind(bytes)?;
     let component = Component::from_binary(engine, bytes).map_err(|error| anyhow::anyhow!("{error:#}"))?;
-    check_world(&shape(engine, &component))?;
+    check_world(&Shape::of(engine, &component))?;
     let linker = linker::describing(engine, &component).map_err(|error| anyhow::anyhow!("{error:#}"))?;
     linker.instantiate_pre(&component).map(|_| ()).map_err(|error| anyhow::anyhow!("{error:#}"))
-}
-
-fn shape(engine: &wasmtime::Engine, component: &Component) -> Shape {
-    let component = component.component_type();
-    Shape {
-        exports: component.exports(engine).map(|(name, _)| name.to_string()).collect(),
-        imports: component.imports(engine).map(|(name, _)| name.to_string()).collect(),
-    }
 }
 
 /// Asks a component what it is, in a store where everything of ours traps.
 async fn describe(runtime: &Arc<Runtime>, component: &Component) -> Result<Described> {
     let engine = runtime.engine();
-    let shape = Shape::of(runtime, component);
+    let shape = Shape::of(engine, component);
     check_world(&shape)?;
     let pre = linker::describing(engine, component)
         .and_then(|linker| linker.instantiate_pre(component))

@@ -9,6 +9,7 @@ pub mod cache;
 pub mod fixed;
 pub mod limits;
 pub mod linker;
+pub mod sandbox;
 pub mod state;
 
 use std::path::Path;
@@ -119,16 +120,21 @@ impl Runtime {
 
     /// The compiled component of these bytes: from the cache, or compiled now (which takes a core for a while).
     pub fn component(&self, digest: &str, bytes: &dyn Fn() -> Result<Vec<u8>>) -> Result<Component> {
-        if let Some(component) = self.cache.load(&self.engine, digest) {
+        self.component_in(&self.cache, digest, bytes)
+    }
+
+    /// The same, kept in a cache of its own.
+    pub fn component_in(&self, cache: &Cache, digest: &str, bytes: &dyn Fn() -> Result<Vec<u8>>) -> Result<Component> {
+        if let Some(component) = cache.load(&self.engine, digest) {
             return Ok(component);
         }
         let bytes = bytes()?;
         let component = Component::from_binary(&self.engine, &bytes).map_err(|error| {
             anyhow::anyhow!("it is cut off, damaged, or uses what this host does not know: {error:#}")
         })?;
-        self.cache.keep(digest, &component);
+        cache.keep(digest, &component);
         // What was just compiled is on the heap; what is loaded is mapped from the file and shared.
-        Ok(self.cache.load(&self.engine, digest).unwrap_or(component))
+        Ok(cache.load(&self.engine, digest).unwrap_or(component))
     }
 
     /// Runs `work` on a fresh instance. Its answer does not wait until the instance's memory is given back.

@@ -83,6 +83,12 @@ pub trait Power: Send + Sync {
     fn owner(&self, tool: &str) -> String;
 }
 
+/// What skills say to the model.
+pub trait Lore: Send + Sync {
+    /// The part of the system prompt for a turn that begins now. Cheap: nothing is looked for.
+    fn text(&self) -> Arc<str>;
+}
+
 /// What sessions need of the way back to the person; `gateway` implements it.
 #[async_trait]
 pub trait Outlet: Send + Sync {
@@ -124,6 +130,8 @@ pub struct Desk {
     pub power: Arc<dyn Power>,
     /// All models.
     pub catalogue: Arc<dyn Catalogue>,
+    /// All skills.
+    pub lore: Arc<dyn Lore>,
     /// Compiled schemas.
     pub schemas: Arc<Schemas>,
     /// The config.

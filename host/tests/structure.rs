@@ -23,6 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("transport", &["capability::connection", "message", "wit"]),
     ("runtime", &["capability", "message", "wit"]),
     ("plugin", &["agent::ports", "capability", "failpoint", "grant", "message", "runtime", "wit"]),
+    ("skill", &["capability", "grant", "message", "plugin", "runtime", "wit"]),
     ("session", &["agent", "capability::secrets", "live", "message", "store"]),
     ("models", &["agent", "plugin", "session::Catalogue", "wit"]),
     (

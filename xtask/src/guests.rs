@@ -18,11 +18,10 @@ pub const PROFILE: &str = "guest";
 /// Names what the last build put into a folder, so that a guest that is gone takes its file with it.
 const LIST: &str = ".built";
 
-/// The skill on the SDK, which the tests of the host load, too.
-pub const SKILL: &str = "hello-sdk";
-
 /// The folder that holds the first-party components, from the root.
 pub const COMPONENTS: &str = "components";
+/// The folder that holds the skills, from the root.
+pub const SKILLS: &str = "skills";
 /// The folder that holds the guests of the tests, from the root.
 pub const TEST_GUESTS: &str = "host/tests/guests";
 
@@ -88,22 +87,42 @@ pub fn build_all(workspace: &Workspace) -> Result<Done> {
     }
     compile(workspace, &all)?;
     place(workspace, &components, &workspace.plugins(), true)?;
-    let sdk = build_skill(workspace)?;
-    let named: Vec<String> = tests.iter().cloned().chain([SKILL.to_string()]).collect();
+    let skills = skills(workspace)?;
     place(workspace, &tests, &workspace.test_guests(), false)?;
-    if copy_if_different(&sdk, &workspace.test_guests().join(format!("{SKILL}.wasm")))? {
-        say(&format!("  {SKILL}.wasm of the tests is new"));
+    for name in &skills {
+        skill(workspace, name)?;
     }
-    forget_others(&workspace.test_guests(), &named)?;
+    let all: Vec<String> = tests.into_iter().chain(skills).collect();
+    forget_others(&workspace.test_guests(), &all)?;
     Ok(Done::Yes)
 }
 
-/// The skill on the SDK, built apart: the features of the SDK must not reach the components that do without them.
-pub fn build_skill(workspace: &Workspace) -> Result<PathBuf> {
-    let target = workspace.target().join("skills");
-    let cargo = Run::cargo(&workspace.root().join("skills").join(SKILL)).env("CARGO_TARGET_DIR", &target);
-    cargo.args(["build", "--release", "--target", TARGET]).run()?;
-    Ok(target.join(TARGET).join("release").join(format!("{}.wasm", SKILL.replace('-', "_"))))
+/// The names of the skills, each a crate that knows nothing of this workspace.
+pub fn skills(workspace: &Workspace) -> Result<Vec<String>> {
+    let folders = entries(&workspace.root().join(SKILLS))?.into_iter().filter(|path| path.join("Cargo.toml").is_file());
+    let name = |path: PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let mut names: Vec<String> = folders.filter_map(name).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Where the skills are built, so that their own folders stay clean.
+pub fn skills_target(workspace: &Workspace) -> PathBuf {
+    workspace.target().join("skills")
+}
+
+/// Builds a skill as its author does, apart from the workspace, for the features of the SDK must not reach the components
+/// that do without them; and puts it among the guests of the tests.
+pub fn skill(workspace: &Workspace, name: &str) -> Result<()> {
+    let target = skills_target(workspace);
+    let cargo = Run::cargo(&workspace.root().join(SKILLS).join(name)).env("CARGO_TARGET_DIR", &target);
+    cargo.args(["build", "--release", "--locked", "--target", TARGET]).run()?;
+    let built = target.join(TARGET).join("release");
+    // A command has the name of its crate, a library that of its module.
+    let files = [built.join(format!("{name}.wasm")), built.join(format!("{}.wasm", name.replace('-', "_")))];
+    let Some(from) = files.iter().find(|file| file.is_file()) else { bail!("skills/{name} makes no component") };
+    copy_if_different(from, &workspace.test_guests().join(format!("{name}.wasm")))?;
+    Ok(())
 }
 
 /// Fails if there is nothing that a release could embed.

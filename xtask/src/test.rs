@@ -20,7 +20,7 @@ pub const CHECKS: [(&str, &str); 7] = [
     ("components", "builds the components and the guests of the tests"),
     ("clippy", "no warning in any crate"),
     ("licences", "licences, sources and bans of the dependencies (deny.toml)"),
-    ("skills", "a skill and a first-party component build with `cargo component build`"),
+    ("skills", "the skills build and pass their tests, one and a first-party component with `cargo component build`"),
     ("tests", "all tests of all crates"),
 ];
 
@@ -152,10 +152,13 @@ fn skills(workspace: &Workspace) -> Result<Done> {
         path.push(rest);
     }
     let component = |at: &str| Run::cargo(&workspace.root().join(at)).env("PATH", &path).args(["component", "build"]);
-    let target = workspace.target().join("skills");
+    let target = guests::skills_target(workspace);
     component("skills/hello-wasm").env("CARGO_TARGET_DIR", &target).arg("--release").run()?;
-    let sdk = workspace.root().join("skills").join(guests::SKILL);
-    Run::cargo(&sdk).env("CARGO_TARGET_DIR", &target).arg("test").run()?;
+    for name in guests::skills(workspace)? {
+        guests::skill(workspace, &name)?;
+        let cargo = Run::cargo(&workspace.root().join(guests::SKILLS).join(&name)).env("CARGO_TARGET_DIR", &target);
+        cargo.args(["test", "--locked"]).run()?;
+    }
     component("components/tool-shell").args(["--profile", guests::PROFILE]).run()?;
     Ok(Done::Yes)
 }

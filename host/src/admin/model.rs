@@ -96,6 +96,18 @@ pub enum Request {
         /// Capability and scope (empty: the capability whole); none: everything.
         grants: Vec<Grant>,
     },
+    /// Those that are there now, broken ones, too → [`Response::Skill`]…
+    SkillList,
+    /// With its text → [`Response::Skill`].
+    SkillShow {
+        /// The skill.
+        name: String,
+    },
+    /// Looks at a folder as the daemon would, without taking it up → [`Response::Skill`].
+    SkillCheck {
+        /// An absolute path.
+        path: String,
+    },
     /// → [`Response::Model`]…
     ModelList,
     /// → [`Response::Channel`]…
@@ -179,6 +191,8 @@ pub enum Response {
     Progress(String),
     /// A tool that was called by hand.
     Called(super::Called),
+    /// One skill.
+    Skill(SkillSummary),
     /// One model.
     Model(ModelSummary),
     /// One channel instance.
@@ -468,6 +482,35 @@ pub struct PluginSummary {
     pub secrets: Vec<(String, bool)>,
     /// JSON Schema of its settings.
     pub settings: Option<serde_json::Value>,
+}
+
+/// A skill.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkillSummary {
+    /// As it calls itself; its folder's name if it cannot be read.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// `prompt`, `wasm`, `subprocess`, `container`; empty if that cannot be read.
+    pub mode: String,
+    /// Where it lies.
+    pub folder: String,
+    /// It lies in the workspace, and not in the person's own folder of skills.
+    pub workspace: bool,
+    /// It can be used.
+    pub usable: bool,
+    /// What is wrong with it, or should be looked at, with file and line.
+    pub problems: Vec<String>,
+    /// Tools of its component; of a command none.
+    pub tools: Vec<String>,
+    /// For the person.
+    pub license: Option<String>,
+    /// For the person.
+    pub compatibility: Option<String>,
+    /// Its author's.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+    /// The whole `SKILL.md`, where it was asked for.
+    pub text: Option<String>,
 }
 
 /// A capability that a plugin asks for.

@@ -1,6 +1,7 @@
 //! What commands ask of a host, answered from its parts.
 
 mod channels;
+mod skills;
 mod tools;
 
 use std::collections::BTreeMap;
@@ -94,6 +95,9 @@ impl Admin {
             Request::PluginDeny { name, grants } => {
                 out.send(Response::Plugin(self.deny(&name, grants).await?)).await?;
             }
+            Request::SkillList | Request::SkillShow { .. } | Request::SkillCheck { .. } => {
+                self.about_skills(request, &out).await?;
+            }
             Request::ModelList => self.models(&out).await?,
             Request::ChannelList { name } => self.channels(name.as_deref(), &out).await?,
             Request::ContactList { .. }
@@ -168,6 +172,10 @@ impl Admin {
         yes: bool,
         out: &ResponseSink,
     ) -> Result<(), Refusal> {
+        if self.0.addresses.get().is_none() {
+            // No daemon looked for them.
+            self.0.look_for_skills().await;
+        }
         let (key, session) = self.conversation(session, model).await?;
         out.send(Response::Turn(TurnEvent::Begin { session })).await?;
         let (said, mut heard) = mpsc::unbounded_channel();

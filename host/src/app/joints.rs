@@ -15,10 +15,11 @@ use crate::capability::state::{PluginState, Writes};
 use crate::gateway::Gateway;
 use crate::message::{Approval, Content, Sender, ToolDefinition};
 use crate::plugin::manifest::Manifest;
-use crate::plugin::registry::GrantBook;
+use crate::plugin::registry::{GrantBook, Registry};
 use crate::plugin::standing::Words;
 use crate::plugin::tools::PluginTools;
-use crate::session::Power;
+use crate::session::{Lore, Power};
+use crate::skill::Library;
 use crate::store::Store;
 use crate::wit::openpista::control::{models, sessions};
 
@@ -63,17 +64,38 @@ pub fn manifest_path(folder: &std::path::Path, plugin: &str) -> PathBuf {
     folder.join(format!("{plugin}.granted.json"))
 }
 
+/// The texts of skills.
+pub struct Texts(pub Arc<Library>);
+
+impl Lore for Texts {
+    fn text(&self) -> Arc<str> {
+        Arc::clone(&self.0.shelf().prompt)
+    }
+}
+
+/// Reads what skills say, which the model is told anyway, and nothing else.
+const SKILL_READ: &str = "skill.read";
+
 /// Whether a tool reaches out of its own memory.
-pub struct ToolPower(pub Arc<PluginTools>);
+pub struct ToolPower {
+    /// All tools.
+    pub tools: Arc<PluginTools>,
+    /// Which of their plugins came with the host.
+    pub registry: Arc<Registry>,
+}
 
 impl Power for ToolPower {
     fn powerful(&self, tool: &str) -> bool {
         // A tool that is unknown is taken for the worst.
-        self.0.owner(tool).is_none_or(|owner| owner.grants.iter().next().is_some())
+        self.tools.owner(tool).is_none_or(|owner| {
+            // Only of the plugin that came with the host: another one may call anything so.
+            let reads = tool == SKILL_READ && self.registry.is_stock(&owner.plugin.digest);
+            owner.grants.iter().any(|(capability, _)| !(reads && capability == "skill"))
+        })
     }
 
     fn owner(&self, tool: &str) -> String {
-        self.0.owner(tool).map(|owner| format!("{} {}", owner.plugin.manifest.name, owner.name)).unwrap_or_default()
+        self.tools.owner(tool).map(|owner| format!("{} {}", owner.plugin.manifest.name, owner.name)).unwrap_or_default()
     }
 }
 

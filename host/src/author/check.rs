@@ -131,7 +131,7 @@ pub async fn check(bench: &Bench, path: &Path, installed: &Path) -> anyhow::Resu
         }
     };
     let runtime = &bench.host.runtime;
-    report.shape = Shape::of(runtime, &component);
+    report.shape = Shape::of(runtime.engine(), &component);
     report.faults.extend(shape::versions(&report.shape));
     report.faults.extend(shape::exports(&report.shape));
     let unfit = unfit(runtime.engine(), &component).map_err(|error| anyhow::anyhow!("{error:#}"))?;

@@ -13,10 +13,12 @@ use crate::capability::control::Conversations;
 use crate::capability::http::{Egress, EgressOptions};
 use crate::capability::secrets::Known;
 use crate::capability::shell::Shell;
+use crate::capability::skill::{Serving, Skills};
 use crate::capability::state::{PluginState, Writes};
 use crate::capability::{Error, Ledger, LedgerEntry, Services};
 use crate::message::{Approval, Sender};
 use crate::wit::openpista::control::{models, sessions};
+use crate::wit::openpista::skill::skill;
 
 /// Services of a process that stores nothing.
 pub(super) fn alone(workspace: PathBuf, known: Arc<Known>, notes: Arc<Notes>) -> Services {
@@ -28,6 +30,7 @@ pub(super) fn alone(workspace: PathBuf, known: Arc<Known>, notes: Arc<Notes>) ->
         connections: Arc::new(Nobody),
         ledger: notes,
         known,
+        skills: Arc::new(Nobody),
     }
 }
 
@@ -42,6 +45,7 @@ pub fn shadow(of: &Services, notes: Arc<Notes>) -> Services {
         connections: Arc::clone(&of.connections),
         ledger: Arc::new(Both(Arc::clone(&of.ledger), notes)),
         known: Arc::clone(&of.known),
+        skills: Arc::clone(&of.skills),
     }
 }
 
@@ -160,6 +164,21 @@ impl Conversations for Nobody {
 
     fn models(&self) -> Vec<models::Model> {
         Vec::new()
+    }
+}
+
+#[async_trait]
+impl Skills for Nobody {
+    fn list(&self) -> Vec<skill::Skill> {
+        Vec::new()
+    }
+
+    async fn read(&self, _name: &str, _file: Option<&str>) -> Result<String, Error> {
+        Err(Error::Unavailable("skills are there when a daemon runs".into()))
+    }
+
+    async fn run(&self, _call: skill::Call, _serving: Serving) -> Result<skill::Outcome, Error> {
+        Err(Error::Unavailable("skills are there when a daemon runs".into()))
     }
 }
 

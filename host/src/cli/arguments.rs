@@ -102,6 +102,9 @@ pub enum Command {
     /// Plugins: what is there, what it may do
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Skills: what is there, and what is wrong with it
+    #[command(subcommand)]
+    Skill(SkillCommand),
     /// Models
     #[command(subcommand)]
     Model(ModelCommand),
@@ -305,6 +308,25 @@ pub enum NewLang {
     /// Built by componentize-qjs, which is jco's QuickJS; a provider by jco
     #[value(alias = "javascript")]
     Js,
+}
+
+/// `skill`.
+#[derive(Debug, Subcommand)]
+pub enum SkillCommand {
+    /// All that were found, broken ones, too
+    #[command(after_help = "Skills are folders with a SKILL.md in ~/.openpista/skills and in the workspace.")]
+    List,
+    /// One, with its text
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Look at a folder as the daemon would, without using it
+    #[command(after_help = "Example:\n  openpista-host skill check skills/word-count")]
+    Check {
+        /// With a SKILL.md in it
+        folder: PathBuf,
+    },
 }
 
 /// `model`.

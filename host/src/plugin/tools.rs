@@ -80,6 +80,15 @@ impl PluginTools {
 
     /// Asks every tools instance again. `fresh` names one whose list may have changed though its file did not.
     pub async fn refresh(&self, fresh: Option<&str>) {
+        self.ask_again(|instance| fresh == Some(&instance.name)).await;
+    }
+
+    /// Asks those again that were granted a capability, because what it offers has changed.
+    pub async fn refresh_with(&self, capability: &str) {
+        self.ask_again(|instance| instance.grants.has(capability)).await;
+    }
+
+    async fn ask_again(&self, fresh: impl Fn(&Instance) -> bool) {
         let snapshot = self.registry.snapshot();
         let last = self.table.read().map(|table| table.last.clone()).unwrap_or_default();
         let mut table = Table::default();
@@ -92,7 +101,7 @@ impl PluginTools {
         for instance in instances {
             // Digest, settings and grants decide the list.
             let key = format!("{} {} {:?}", instance.plugin.digest, instance.settings, instance.grants);
-            let known = last.get(&instance.name).filter(|(old, _)| *old == key && fresh != Some(&instance.name));
+            let known = last.get(&instance.name).filter(|(old, _)| *old == key && !fresh(instance));
             let definitions = match known {
                 Some((_, definitions)) => definitions.clone(),
                 None => match definitions(self.registry.host(), instance).await {

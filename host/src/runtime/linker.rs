@@ -12,7 +12,7 @@ use crate::capability::HasView;
 use crate::wit::openpista as wit;
 
 /// The capabilities that a grant can name. Log, settings, state, progress and deltas are everyone's.
-pub const CAPABILITIES: &[&str] = &["http", "secrets", "gateway", "connection", "control", "shell"];
+pub const CAPABILITIES: &[&str] = &["http", "secrets", "gateway", "connection", "control", "shell", "skill"];
 
 /// A linker with the given capabilities.
 pub fn linker(engine: &Engine, capabilities: &BTreeSet<String>) -> wasmtime::Result<Linker<HostState>> {
@@ -40,6 +40,7 @@ pub fn linker(engine: &Engine, capabilities: &BTreeSet<String>) -> wasmtime::Res
                 wit::control::models::add_to_linker::<_, HasView>(l, HostState::view)?;
             }
             "shell" => wit::shell::shell::add_to_linker::<_, HasView>(l, HostState::view)?,
+            "skill" => wit::skill::skill::add_to_linker::<_, HasView>(l, HostState::view)?,
             // A grant may name what a later host has; the plugin that needs it is refused when its import is missing.
             _ => (),
         }

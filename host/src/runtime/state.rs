@@ -18,6 +18,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::fixed::Fixed;
 use super::limits::{Limits, Meter};
+use super::sandbox::SharedReach;
 use crate::capability::http::WasiEgress;
 use crate::capability::log;
 use crate::capability::secrets::Filter;
@@ -44,8 +45,10 @@ pub struct HostState {
     http: WasiHttpCtx,
     /// Made when the guest first uses `wasi:http`.
     egress: Option<WasiEgress>,
-    /// Standard output and error.
-    outputs: [GuestOutput; 2],
+    /// Standard output and error; those of a sandboxed guest are its own.
+    outputs: Vec<GuestOutput>,
+    /// Of a sandboxed guest: what it may open.
+    pub(super) reach: Option<SharedReach>,
 }
 
 /// What is left of a call that returned.
@@ -105,7 +108,14 @@ impl HostState {
         if let Some(fixed) = fixed {
             fixed.apply(&mut wasi);
         }
-        Self { guest: Guest::with(wasi.build(), limits), call, http: WasiHttpCtx::new(), egress: None, outputs }
+        let guest = Guest::with(wasi.build(), limits);
+        Self { guest, call, http: WasiHttpCtx::new(), egress: None, outputs: outputs.into(), reach: None }
+    }
+
+    /// For one call of a guest that is trusted with nothing, with its own WASI: files, arguments, output.
+    pub fn sandboxed(call: Call, limits: Limits, wasi: WasiCtx, reach: SharedReach) -> Self {
+        let guest = Guest::with(wasi, limits);
+        Self { guest, call, http: WasiHttpCtx::new(), egress: None, outputs: Vec::new(), reach: Some(reach) }
     }
 
     /// What host functions work on.

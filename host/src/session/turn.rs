@@ -108,12 +108,17 @@ pub(super) async fn answer(
         Arc::new(move |event| discreet.take(event))
     };
     let settings = &desk.settings;
-    let time = clock();
+    let (time, skills) = (clock(), desk.lore.text());
     let mut end = run_turn(Turn {
         id: turn.clone(),
         session: session.id.clone(),
         models: desk.catalogue.line_up(session.model.as_deref()).await,
-        system: system(System { base: &settings.base_prompt, workspace: &settings.workspace, skills: "", now: &time }),
+        system: system(System {
+            base: &settings.base_prompt,
+            workspace: &settings.workspace,
+            skills: &skills,
+            now: &time,
+        }),
         past: past.clone(),
         unstarted,
         untrusted: false,

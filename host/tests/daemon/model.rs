@@ -22,6 +22,8 @@ pub const KEY: &str = "sk-daemon-5Ht8wB2nQx6Z";
 pub struct Asked {
     /// The header `accept`.
     pub accept: String,
+    /// The system prompt.
+    pub system: String,
     /// The messages, without the system prompt.
     pub messages: Vec<Value>,
     /// The names of the tools on offer.
@@ -44,10 +46,12 @@ impl Asked {
     fn new(accept: String, mut body: Value) -> Self {
         let list = |value: Value| if let Value::Array(items) = value { items } else { Vec::new() };
         let mut messages = list(body["messages"].take());
+        let system = messages.iter().find(|message| message["role"] == "system");
+        let system = system.and_then(|message| message["content"].as_str()).unwrap_or_default().to_string();
         messages.retain(|message| message["role"] != "system");
         let tools = list(body["tools"].take());
         let name = |tool: &Value| tool.pointer("/function/name").and_then(Value::as_str).map(str::to_string);
-        Self { accept, messages, tools: tools.iter().filter_map(name).collect() }
+        Self { accept, system, messages, tools: tools.iter().filter_map(name).collect() }
     }
 }
 

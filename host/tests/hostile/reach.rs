@@ -140,6 +140,7 @@ pub fn everything_is_here(bench: &Bench) -> Host {
     let services = Services {
         http: Arc::new(Egress::new(EgressOptions { resolver: Arc::new(Inside), ..EgressOptions::default() })),
         shell: shared.shell.clone(),
+        skills: Arc::clone(&shared.skills),
         state: Arc::clone(&shared.state),
         conversations: Arc::clone(&shared.conversations),
         connections: Arc::clone(&shared.connections),

@@ -10,7 +10,7 @@ use crate::agent::ports::{Invocation, Progress, ToolError, Toolbox};
 use crate::capability::secrets::{Known, SecretValue};
 use crate::live::Live;
 use crate::message::{Content, Media, ToolHints};
-use crate::session::{Catalogue, Outlet, Power, Settings};
+use crate::session::{Catalogue, Lore, Outlet, Power, Settings};
 use crate::store::{Options, Session, Store};
 
 struct Nothing;
@@ -48,6 +48,12 @@ impl Power for Nothing {
 
     fn owner(&self, _: &str) -> String {
         String::new()
+    }
+}
+
+impl Lore for Nothing {
+    fn text(&self) -> Arc<str> {
+        "".into()
     }
 }
 
@@ -109,6 +115,7 @@ async fn world() -> World {
         toolbox: Arc::new(Nothing),
         power: Arc::new(Nothing),
         catalogue: Arc::new(Nothing),
+        lore: Arc::new(Nothing),
         schemas: Arc::default(),
         settings: Settings {
             limits: crate::agent::Limits::default(),
