@@ -6,6 +6,7 @@
 //! command is written once.
 
 mod client;
+mod installing;
 mod model;
 mod server;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use client::{Answers, AskError, Link};
+pub use installing::*;
 pub use model::*;
 pub use server::{BindError, Server};
 

@@ -10,6 +10,7 @@ pub mod failpoint;
 pub mod gateway;
 pub mod grant;
 pub mod home;
+pub mod install;
 pub mod live;
 pub mod message;
 pub mod models;

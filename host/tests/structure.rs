@@ -23,6 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("transport", &["capability::connection", "message", "wit"]),
     ("runtime", &["capability", "message", "wit"]),
     ("plugin", &["agent::ports", "capability", "failpoint", "grant", "message", "runtime", "wit"]),
+    ("install", &["capability::http", "capability::secrets", "config", "plugin", "runtime::cache"]),
     ("session", &["agent", "capability::secrets", "live", "message", "store"]),
     ("models", &["agent", "plugin", "session::Catalogue", "wit"]),
     (
@@ -43,7 +44,20 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["message"]),
-    ("cli", &["admin", "capability::secrets", "config", "home", "message", "output", "plugin::CONTRACT"]),
+    (
+        "cli",
+        &[
+            "admin",
+            "capability::secrets",
+            "config",
+            "home",
+            "install",
+            "message",
+            "output",
+            "plugin::CONTRACT",
+            "plugin::digest",
+        ],
+    ),
 ];
 
 /// May import everything.

@@ -85,6 +85,8 @@ pub enum Request {
         /// Capability and scope (empty: the capability whole); none: everything.
         grants: Vec<Grant>,
     },
+    /// What is about installing plugins, and taking them away.
+    Installing(super::Installing),
     /// → [`Response::Model`]…
     ModelList,
     /// → [`Response::Channel`]…
@@ -162,6 +164,8 @@ pub enum Response {
     },
     /// One plugin.
     Plugin(PluginSummary),
+    /// Of an installation.
+    Installing(super::InstallEvent),
     /// One model.
     Model(ModelSummary),
     /// One channel instance.
@@ -449,6 +453,9 @@ pub struct PluginSummary {
     pub secrets: Vec<(String, bool)>,
     /// JSON Schema of its settings.
     pub settings: Option<serde_json::Value>,
+    /// Where it came from, if it was installed by a command or the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed: Option<super::InstalledSummary>,
 }
 
 /// A capability that a plugin asks for.

@@ -1,6 +1,7 @@
 //! What commands ask of a host, answered from its parts.
 
 mod channels;
+pub(in crate::app) mod installing;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -91,6 +92,7 @@ impl Admin {
             Request::PluginDeny { name, grants } => {
                 out.send(Response::Plugin(self.deny(&name, grants).await?)).await?;
             }
+            Request::Installing(wanted) => self.installing(wanted, &out).await?,
             Request::ModelList => self.models(&out).await?,
             Request::ChannelList { name } => self.channels(name.as_deref(), &out).await?,
             Request::ContactList { .. }
@@ -317,8 +319,10 @@ impl Admin {
                 needs: Vec::new(),
                 secrets: Vec::new(),
                 settings: None,
+                installed: None,
             });
         }
+        self.0.tell_of_pinned(&mut all);
         all
     }
 
@@ -381,6 +385,7 @@ impl Admin {
                 .collect(),
             instances: instances.into_iter().map(|(name, _)| name).collect(),
             settings: plugin.manifest.settings.clone(),
+            installed: self.installed(plugin),
         }
     }
 
@@ -393,18 +398,23 @@ impl Admin {
         let plugin = Plugin::inspect(runtime, &name, &digest(&bytes), path)
             .await
             .map_err(|error| Refusal::invalid(format!("{name}: {error:#}")))?;
+        Ok(self.checked(&plugin, name))
+    }
+
+    /// A plugin that is not in the folder, as it would stand there.
+    fn checked(&self, plugin: &Plugin, name: String) -> PluginSummary {
         let snapshot = self.0.registry.snapshot();
         let stock = self.0.registry.is_stock(&plugin.digest);
         let twin = snapshot.plugins.get(&plugin.manifest.name).filter(|twin| twin.digest != plugin.digest);
         let asks = plugin.manifest.needs.iter().any(|need| !need.optional);
-        Ok(PluginSummary {
+        PluginSummary {
             name: plugin.manifest.name.clone(),
             version: plugin.manifest.version.clone(),
             description: plugin.manifest.summary.clone(),
             file: name,
             digest: plugin.digest.clone(),
             stock,
-            roles: roles(&plugin),
+            roles: roles(plugin),
             standing: if asks && !stock { Standing::Waiting } else { Standing::Ready },
             reason: match twin {
                 Some(twin) => Some(format!("{} has the same name: this one would replace it or be refused", twin.file)),
@@ -416,10 +426,11 @@ impl Admin {
             },
             instances: Vec::new(),
             tools: Vec::new(),
-            needs: needs(&plugin, &|_| stock),
+            needs: needs(plugin, &|_| stock),
             secrets: plugin.manifest.secrets.iter().map(|secret| (secret.name.clone(), false)).collect(),
             settings: plugin.manifest.settings.clone(),
-        })
+            installed: None,
+        }
     }
 
     async fn allow(&self, name: &str, grants: Vec<Grant>) -> Result<PluginSummary, Refusal> {
