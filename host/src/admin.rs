@@ -7,6 +7,7 @@
 
 mod called;
 mod client;
+mod installing;
 mod model;
 mod server;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use called::{CallFailure, Called, Denied, FailureKind};
 pub use client::{Answers, AskError, Link};
+pub use installing::*;
 pub use model::*;
 pub use server::{BindError, Server};
 

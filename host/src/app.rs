@@ -4,8 +4,10 @@
 //! `session show` need when no daemon runs. [`App::serve`] adds the sockets and goes on with what was left.
 
 mod admin;
+mod installing;
 mod joints;
 mod notes;
+mod pinned;
 mod shown;
 mod skills;
 
@@ -75,6 +77,8 @@ pub struct App {
     pub skills: Arc<Library>,
     /// Every secret.
     pub known: Arc<Known>,
+    /// Where plugins come from.
+    pub installations: installing::Installations,
     /// What laying out the first-party components did.
     pub laid: Laid,
     /// The daemon shall end.
@@ -110,6 +114,7 @@ impl App {
         } else {
             Laid::default()
         };
+        let installations = installing::Installations::new(&config, &known)?;
         let runtime = Arc::new(Runtime::new(&home.join("cache"))?);
         let hub =
             Hub::new(HubSettings { generation: u32::try_from(now() / 1_000).unwrap_or(u32::MAX), random, console });
@@ -174,6 +179,7 @@ impl App {
             hub,
             skills,
             known,
+            installations,
             laid,
             quit,
             started: now(),
@@ -223,6 +229,7 @@ impl App {
             }
         });
         let looking = tokio::spawn(Arc::clone(self).watch_skills());
+        let providing = tokio::spawn(Arc::clone(self).provide());
         let asking = tokio::spawn({
             let models = Arc::clone(&self.models);
             async move { models.refresh().await }
@@ -230,6 +237,7 @@ impl App {
         self.quit.cancelled().await;
         tracing::info!("ending");
         asking.abort();
+        providing.abort();
         server.shutdown(GOOD_BYE).await;
         self.sessions.shutdown().await;
         self.gateway.shutdown();
@@ -411,6 +419,7 @@ fn wishes(config: &Config) -> Result<Wishes> {
     }
     Ok(Wishes {
         instances,
+        plugins: config.plugins.pinned.iter().map(|(name, pinned)| (name.clone(), pinned.grants.clone())).collect(),
         safe_mode: config.plugins.safe_mode,
         limits: limits(config),
         environment: config.environment.clone(),

@@ -8,6 +8,7 @@
 //! A key `[agent] max_tool_rounds` is also the variable `OPENPISTA_AGENT_MAX_TOOL_ROUNDS`.
 
 mod instance;
+mod pinned;
 mod read;
 mod scalar;
 mod skills;
@@ -25,6 +26,7 @@ use toml::de::DeTable;
 
 use instance::ServerWishes;
 pub use instance::{Contacts, Instance, Role, Secret, SecretError, SecretSource, is_name};
+pub use pinned::{Pinned, RegistryLogin};
 pub use read::{Origin, Problem, Setting, suggestion};
 use read::{Reader, choose};
 pub use skills::{SkillContext, Skills};
@@ -107,6 +109,8 @@ pub struct Config {
     pub log: Log,
     /// `[plugins]`.
     pub plugins: Plugins,
+    /// `[registries.HOST]`: who one is there.
+    pub registries: BTreeMap<String, RegistryLogin>,
     /// `[skills]`.
     pub skills: Skills,
     /// `[providers.NAME]`.
@@ -311,6 +315,10 @@ pub struct Plugins {
     pub safe_mode: bool,
     /// Whether what came with the host is laid out.
     pub stock: bool,
+    /// Bytes of a plugin that is fetched.
+    pub max_download: u64,
+    /// `[plugins.NAME]`: plugins that are to be there.
+    pub pinned: BTreeMap<String, Pinned>,
 }
 
 impl Config {
@@ -368,6 +376,7 @@ impl Config {
         let store = store(reader, root, home);
         let log = log(reader, root);
         let plugins = plugins(reader, root, home);
+        let registries = pinned::registries(reader, root);
         let skills = skills::skills(reader, root, home);
         let sections = [
             "agent",
@@ -378,6 +387,7 @@ impl Config {
             "store",
             "log",
             "plugins",
+            "registries",
             "skills",
             "providers",
             "channels",
@@ -397,6 +407,7 @@ impl Config {
             store,
             log,
             plugins,
+            registries,
             skills,
             providers,
             channels,
@@ -416,7 +427,8 @@ impl Config {
 
     fn has_inline_secret(&self) -> bool {
         let inline = |source: &SecretSource| matches!(source, SecretSource::Inline(_));
-        self.server.token.as_ref().is_some_and(inline)
+        self.registries.values().any(|registry| inline(&registry.password))
+            || self.server.token.as_ref().is_some_and(inline)
             || self.instances().any(|(_, instance)| instance.secrets.values().any(inline))
     }
 }
@@ -688,13 +700,16 @@ fn plugins<'a>(reader: &mut Reader<'a>, root: &DeTable<'a>, home: &Path) -> Plug
     let dir = section.path("dir", &[], Some(default.clone())).unwrap_or(default);
     let safe_mode = section.boolean("safe_mode", false);
     let stock = section.boolean("stock", true);
+    let max_download = section.size("max_download", 64 << 20, 1 << 10..=1 << 30);
+    let pinned = pinned::plugins(&mut section, table);
     section.end();
-    Plugins { dir, safe_mode, stock }
+    Plugins { dir, safe_mode, stock, max_download, pinned }
 }
 
 /// A variable that looks like ours and that nobody asked for: most likely misspelt.
 fn unknown_variables(asked: &BTreeSet<String>, environment: &BTreeMap<String, String>) -> Vec<Problem> {
-    let elsewhere = ["OPENPISTA_HOME", "OPENPISTA_CONFIG", "OPENPISTA_STOCK", "OPENPISTA_FAILPOINT"];
+    let elsewhere =
+        ["OPENPISTA_HOME", "OPENPISTA_CONFIG", "OPENPISTA_STOCK", "OPENPISTA_FAILPOINT", "OPENPISTA_KEY_PASSWORD"];
     let known = || asked.iter().map(String::as_str).chain(elsewhere);
     environment
         .keys()

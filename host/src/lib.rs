@@ -13,6 +13,7 @@ pub mod fuzzing;
 pub mod gateway;
 pub mod grant;
 pub mod home;
+pub mod install;
 pub mod live;
 pub mod message;
 pub mod models;

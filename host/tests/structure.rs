@@ -23,6 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("transport", &["capability::connection", "message", "wit"]),
     ("runtime", &["capability", "message", "wit"]),
     ("plugin", &["agent::ports", "capability", "failpoint", "grant", "message", "runtime", "wit"]),
+    ("install", &["capability::http", "capability::secrets", "config", "plugin", "runtime::cache"]),
     ("skill", &["capability", "grant", "message", "plugin", "runtime", "wit"]),
     ("session", &["agent", "capability::secrets", "live", "message", "store"]),
     ("models", &["agent", "plugin", "session::Catalogue", "wit"]),
@@ -45,7 +46,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("admin", &["message"]),
     ("author", &["admin", "agent", "capability", "grant", "message", "plugin", "runtime", "wit"]),
-    ("cli", &["admin", "author", "capability::secrets", "config", "home", "message", "output", "plugin::CONTRACT"]),
+    (
+        "cli",
+        &[
+            "admin",
+            "author",
+            "capability::secrets",
+            "config",
+            "home",
+            "install",
+            "message",
+            "output",
+            "plugin::CONTRACT",
+            "plugin::digest",
+        ],
+    ),
 ];
 
 /// May import everything.

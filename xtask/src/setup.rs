@@ -47,7 +47,10 @@ pub fn rust(workspace: &Workspace, report: &mut Report) -> bool {
 pub fn tests(workspace: &Workspace, permission: Permission, report: &mut Report) {
     let step = |name, does: &str| Step { name, does: does.into(), alone: "cargo xtask setup".into() };
     report.step(
-        step("packages", "system packages that the tests use: a browser, a terminal, a clock that jumps, Node.js"),
+        step(
+            "packages",
+            "system packages that the tests use: a browser, a terminal, a clock that jumps, a registry, Node.js",
+        ),
         || install_packages(workspace, permission),
     );
     for (name, version) in TOOLS {
@@ -128,6 +131,9 @@ fn install_packages(workspace: &Workspace, permission: Permission) -> Result<Don
     }
     if program(&["faketime"]).is_none() {
         missing.push("faketime");
+    }
+    if program(&["docker-registry"]).is_none() {
+        missing.push("docker-registry");
     }
     if node(workspace).is_none_or(|major| major < NODE) {
         missing.push("nodejs");

@@ -108,6 +108,8 @@ pub enum Request {
         /// An absolute path.
         path: String,
     },
+    /// What is about installing plugins, and taking them away.
+    Installing(super::Installing),
     /// → [`Response::Model`]…
     ModelList,
     /// → [`Response::Channel`]…
@@ -193,6 +195,8 @@ pub enum Response {
     Called(super::Called),
     /// One skill.
     Skill(SkillSummary),
+    /// Of an installation.
+    Installing(super::InstallEvent),
     /// One model.
     Model(ModelSummary),
     /// One channel instance.
@@ -482,6 +486,9 @@ pub struct PluginSummary {
     pub secrets: Vec<(String, bool)>,
     /// JSON Schema of its settings.
     pub settings: Option<serde_json::Value>,
+    /// Where it came from, if it was installed by a command or the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed: Option<super::InstalledSummary>,
 }
 
 /// A skill.

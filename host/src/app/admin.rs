@@ -1,6 +1,7 @@
 //! What commands ask of a host, answered from its parts.
 
 mod channels;
+pub(in crate::app) mod installing;
 mod skills;
 mod tools;
 
@@ -98,6 +99,7 @@ impl Admin {
             Request::SkillList | Request::SkillShow { .. } | Request::SkillCheck { .. } => {
                 self.about_skills(request, &out).await?;
             }
+            Request::Installing(wanted) => self.installing(wanted, &out).await?,
             Request::ModelList => self.models(&out).await?,
             Request::ChannelList { name } => self.channels(name.as_deref(), &out).await?,
             Request::ContactList { .. }
@@ -323,6 +325,7 @@ impl Admin {
                 ));
             }
         }
+        self.0.tell_of_pinned(&mut all);
         all
     }
 
@@ -385,6 +388,39 @@ impl Admin {
                 .collect(),
             instances: instances.into_iter().map(|(name, _)| name).collect(),
             settings: plugin.manifest.settings.clone(),
+            installed: self.installed(plugin),
+        }
+    }
+
+    /// A plugin that is not in the folder, as it would stand there.
+    fn checked(&self, plugin: &Plugin, name: String) -> PluginSummary {
+        let snapshot = self.0.registry.snapshot();
+        let stock = self.0.registry.is_stock(&plugin.digest);
+        let twin = snapshot.plugins.get(&plugin.manifest.name).filter(|twin| twin.digest != plugin.digest);
+        let asks = plugin.manifest.needs.iter().any(|need| !need.optional);
+        PluginSummary {
+            name: plugin.manifest.name.clone(),
+            version: plugin.manifest.version.clone(),
+            description: plugin.manifest.summary.clone(),
+            file: name,
+            digest: plugin.digest.clone(),
+            stock,
+            roles: roles(plugin),
+            standing: if asks && !stock { Standing::Waiting } else { Standing::Ready },
+            reason: match twin {
+                Some(twin) => Some(format!("{} has the same name: this one would replace it or be refused", twin.file)),
+                None if asks && !stock => Some(format!(
+                    "after putting it into the folder: openpista-host plugin allow {}",
+                    plugin.manifest.name
+                )),
+                None => None,
+            },
+            instances: Vec::new(),
+            tools: Vec::new(),
+            needs: needs(plugin, &|_| stock),
+            secrets: plugin.manifest.secrets.iter().map(|secret| (secret.name.clone(), false)).collect(),
+            settings: plugin.manifest.settings.clone(),
+            installed: None,
         }
     }
 
@@ -657,6 +693,7 @@ fn nothing_but(file: &str, standing: Standing, reason: &str) -> PluginSummary {
         needs: Vec::new(),
         secrets: Vec::new(),
         settings: None,
+        installed: None,
     }
 }
 

@@ -14,7 +14,7 @@ pub mod incoming;
 pub mod resolve;
 pub mod scope;
 pub mod socket;
-mod tls;
+pub mod tls;
 pub mod wasi;
 
 use std::collections::HashMap;

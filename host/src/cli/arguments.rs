@@ -266,6 +266,88 @@ pub enum PluginCommand {
         #[arg(value_name = "CAPABILITY[=SCOPE]")]
         grants: Vec<String>,
     },
+    /// Install a plugin: from a file, the web or a registry
+    #[command(after_help = "Examples:\n  openpista-host plugin add ./weather.wasm\n  \
+                      openpista-host plugin add https://example.com/weather.wasm\n  \
+                      openpista-host plugin add oci://ghcr.io/ann/weather:1.2\n  \
+                      openpista-host plugin add oci://ghcr.io/ann/weather@sha256:4f…   only ever this one\n\n\
+                      What it asks for is shown first, and you are asked.")]
+    Add {
+        /// A path, https://…, or oci://REGISTRY/REPOSITORY[:TAG][@sha256:DIGEST]
+        source: String,
+        /// Unencrypted http is meant (to this machine it needs no word)
+        #[arg(long)]
+        plain_http: bool,
+        /// It may take the place of a plugin of the same name that came from elsewhere
+        #[arg(long)]
+        replace: bool,
+        /// What need not be asked.
+        #[command(flatten)]
+        wishes: InstallOptions,
+    },
+    /// Look for newer versions where plugins came from
+    Update {
+        /// Which [default: all that were installed by a command]
+        name: Option<String>,
+        /// Only look
+        #[arg(long)]
+        check: bool,
+        /// With --yes: also where a version asks for more than the one before
+        #[arg(long, requires = "yes")]
+        allow_more: bool,
+        /// What need not be asked.
+        #[command(flatten)]
+        wishes: InstallOptions,
+    },
+    /// Go back to the version before the last update
+    Rollback {
+        /// Which
+        name: String,
+    },
+    /// Take a plugin away
+    Remove {
+        /// A plugin, or its file
+        name: String,
+        /// And what it stored, and whose key was trusted
+        #[arg(long)]
+        purge: bool,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Say who may sign a plugin, or show who may
+    #[command(after_help = "The first signer is trusted; another one is refused until you say so here.")]
+    Trust {
+        /// A plugin
+        name: String,
+        /// A public key (RW…); none: nobody, until the next signer
+        key: Option<String>,
+    },
+    /// Make a key to sign plugins with
+    Keygen {
+        /// The secret key's file; the public one gets .pub behind it
+        #[arg(default_value = "openpista.key")]
+        file: PathBuf,
+    },
+    /// Put a plugin into a registry, signed
+    #[command(
+        after_help = "Examples:\n  openpista-host plugin publish weather.wasm oci://ghcr.io/ann/weather:1.2 --key openpista.key\n  \
+                      openpista-host plugin publish weather.wasm --key openpista.key     only sign it: weather.wasm.minisig\n\n\
+                      Passwords come from [registries] in config.toml, or from `docker login`."
+    )]
+    Publish {
+        /// A component
+        file: PathBuf,
+        /// oci://REGISTRY/REPOSITORY:TAG [default: only sign it]
+        to: Option<String>,
+        /// Sign it with this key
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// Unencrypted http is meant (to this machine it needs no word)
+        #[arg(long)]
+        plain_http: bool,
+    },
+    /// Begin a plugin of your own
     /// Begin a plugin of your own, with a working example in it
     #[command(
         after_help = "Examples:\n  openpista-host plugin new weather                          a tool, in Rust\n  \
@@ -285,6 +367,26 @@ pub enum PluginCommand {
         #[arg(long, value_name = "FOLDER")]
         into: Option<PathBuf>,
     },
+}
+
+/// `plugin add` and `plugin update`.
+#[derive(Debug, Args)]
+pub struct InstallOptions {
+    /// Do not ask; what it asks for is allowed
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Do not allow what it asks for
+    #[arg(long)]
+    pub no_allow: bool,
+    /// This public key may sign it from now on (RW…); none: it need not be signed
+    #[arg(long, value_name = "KEY")]
+    pub accept_signer: Option<String>,
+}
+
+impl From<InstallOptions> for super::installing::Wishes {
+    fn from(typed: InstallOptions) -> Self {
+        Self { yes: typed.yes, no_allow: typed.no_allow, allow_more: false, accept_signer: typed.accept_signer }
+    }
 }
 
 /// What a new plugin is to be.

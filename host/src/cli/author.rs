@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::message::ToolDefinition;
 use crate::output::{Cell, Output, Paint, plain, shortened};
 
-pub use check::check;
+pub use check::{check, looked_at};
 pub use dev::dev;
 pub use replay::replay;
 pub use run::run;

@@ -1,7 +1,7 @@
 //! `plugin`: what is installed, what each may do, and the person's word about it.
 
 use super::arguments::PluginCommand;
-use super::{Context, Exit, Failure, author, connect, logging};
+use super::{Context, Exit, Failure, author, connect, installing, logging, publishing};
 use crate::admin::{Grant, PluginSummary, Request, Response, Standing};
 use crate::output::{Cell, Output, Paint, plain, shortened};
 
@@ -26,6 +26,20 @@ pub async fn run(context: &Context, command: PluginCommand) -> Result<Exit, Fail
         PluginCommand::Deny { name, grants } => {
             let grants = grants.iter().map(|text| grant(text)).collect::<Result<_, _>>()?;
             (Request::PluginDeny { name, grants }, true)
+        }
+        PluginCommand::Add { source, plain_http, replace, wishes } => {
+            return installing::add(context, source, plain_http, replace, &wishes.into()).await;
+        }
+        PluginCommand::Update { name, check, allow_more, wishes } => {
+            let wishes = installing::Wishes { allow_more, ..wishes.into() };
+            return installing::update(context, name, check, &wishes).await;
+        }
+        PluginCommand::Rollback { name } => return installing::rollback(context, name).await,
+        PluginCommand::Remove { name, purge, yes } => return installing::remove(context, name, purge, yes).await,
+        PluginCommand::Trust { name, key } => return installing::trust(context, name, key).await,
+        PluginCommand::Keygen { file } => return publishing::keygen(context, &file),
+        PluginCommand::Publish { file, to, key, plain_http } => {
+            return publishing::publish(context, &file, to.as_deref(), key.as_deref(), plain_http).await;
         }
         // Done before there is anyone to ask.
         PluginCommand::New { .. }
@@ -113,7 +127,7 @@ fn list(plugins: &[&PluginSummary], output: Output) -> Result<(), Failure> {
         .collect();
     output.table(&["NAME", "VERSION", "STANDING", "ROLE", "SERVES"], &rows)?;
     for plugin in plugins {
-        let interesting = matches!(plugin.standing, Standing::Waiting | Standing::Broken | Standing::Loading);
+        let interesting = plugin.standing != Standing::Unset && plugin.standing != Standing::Off;
         if let Some(reason) = plugin.reason.as_ref().filter(|_| interesting) {
             output.note(word(plugin.standing).1, &format!("{}: {}", plain(&plugin.name), plain(reason)));
         }
@@ -132,7 +146,10 @@ fn inspect(plugin: &PluginSummary, output: Output) -> Result<(), Failure> {
         output.line(&plain(reason))?;
     }
     let origin = if plugin.stock { "came with openpista-host" } else { "added by you" };
+    let from = plugin.installed.as_ref();
     let facts = [
+        ("from", from.map(|from| from.source.clone()).unwrap_or_default()),
+        ("signer", from.and_then(|from| from.signer.clone()).unwrap_or_default()),
         ("file", format!("{} ({origin})", plugin.file)),
         ("digest", plugin.digest.clone()),
         ("role", plugin.roles.join(", ")),

@@ -309,7 +309,7 @@ pub(super) fn show_secret(source: &SecretSource) -> Value {
     source.show()
 }
 
-fn grants(value: &Value) -> Result<BTreeMap<String, Vec<String>>, String> {
+pub(super) fn grants(value: &Value) -> Result<BTreeMap<String, Vec<String>>, String> {
     let wrong = || format!("{value} does not name capabilities; write it like {{ http = [\"api.example.com\"] }}");
     let table = value.as_object().ok_or_else(wrong)?;
     table.iter().map(|(name, scope)| Ok((name.clone(), scalar::texts(scope).map_err(|_| wrong())?))).collect()

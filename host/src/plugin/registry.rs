@@ -56,6 +56,8 @@ pub struct Wanted {
 pub struct Wishes {
     /// By role and name.
     pub instances: BTreeMap<(RoleKind, String), Wanted>,
+    /// What a plugin may do in all its instances, by the plugin's name.
+    pub plugins: BTreeMap<String, BTreeMap<String, Vec<String>>>,
     /// Only what was shipped.
     pub safe_mode: bool,
     /// The default limits.
@@ -465,6 +467,9 @@ impl Registry {
         let settings = plugin.manifest.settings(settings).map_err(NotWorking::Refused)?;
         let own: BTreeSet<String> = wanted.settings.keys().cloned().collect();
         let mut words = wanted.words.clone();
+        for (capability, scope) in self.wishes.plugins.get(&plugin.manifest.name).into_iter().flatten() {
+            words.granted.entry(capability.clone()).or_insert_with(|| scope.clone());
+        }
         if let Some((standing, given_to)) = self.book.words(&plugin.manifest.name) {
             // What was granted to one version holds for another that asks for no more.
             let holds = given_to.is_none_or(|before| asks_no_more(&before, &plugin.manifest));

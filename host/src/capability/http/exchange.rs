@@ -243,15 +243,12 @@ fn failure(from: Outgoing<'_>, target: &Target, error: &reqwest::Error) -> Error
         Some(ResolveError::Refused(refused)) => from.refused(target, refused),
         Some(unknown) => Error::Unavailable(unknown.to_string()),
         None => {
-            let advice = if untrusted(error) { UNTRUSTED } else { "" };
+            let advice = if untrusted(error) { super::tls::UNTRUSTED } else { "" };
             let why = format!("no answer from {}: {}{advice}", target.entry(), cause(error));
             Error::Unavailable(from.secrets.redact(&why))
         }
     }
 }
-
-/// What helps against a certificate that is not trusted.
-pub(super) const UNTRUSTED: &str = "; if you trust that server, add its authority to the system's, or name a file with all that you trust in SSL_CERT_FILE";
 
 /// The server showed a certificate that is not trusted for it.
 fn untrusted(error: &reqwest::Error) -> bool {

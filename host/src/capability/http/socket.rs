@@ -17,7 +17,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use tokio_util::either::Either;
 
 use super::address::Reach;
-use super::exchange::{UNTRUSTED, bad_certificate, header_pair, kept_headers, parse_url};
+use super::exchange::{bad_certificate, header_pair, kept_headers, parse_url};
 use super::resolve::ResolveError;
 use super::scope::{Target, TargetHost};
 use super::{Egress, Outgoing};
@@ -140,7 +140,7 @@ impl Egress {
         };
         let connector = TlsConnector::from(Arc::new(self.tls()?.clone()));
         let stream = connector.connect(name, stream).await.map_err(|error| {
-            let advice = if bad_certificate(&error) { UNTRUSTED } else { "" };
+            let advice = if bad_certificate(&error) { super::tls::UNTRUSTED } else { "" };
             untrusted(&format_args!("{error}{advice}"))
         })?;
         Ok(Either::Right(stream))

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
+/// What helps against a certificate that is not trusted.
+pub const UNTRUSTED: &str = "; if you trust that server, add its authority to the system's, or name a file with all that you trust in SSL_CERT_FILE";
+
 /// For clients, without a protocol list. `more` are authorities that the person trusts besides the system's.
 pub fn client_config(more: &[CertificateDer<'static>]) -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore::empty();

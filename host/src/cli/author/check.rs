@@ -13,11 +13,7 @@ use crate::output::{Cell, Output, Paint, plain, shortened};
 /// Does it.
 pub async fn check(context: &Context, typed: &Path) -> Result<Exit, Failure> {
     logging::for_a_command(context.verbosity, &context.known)?;
-    let config = context.config()?;
-    let path = file(context, typed)?;
-    let bench = bench(context, &config, None)?;
-    say_what_takes_long(&path, context.output);
-    let report = look_at(&bench, &path, &config.plugins.dir).await?;
+    let report = looked_at(context, typed).await?;
     let output = context.output;
     if output.json {
         output.json(&as_json(&report))?;
@@ -25,6 +21,15 @@ pub async fn check(context: &Context, typed: &Path) -> Result<Exit, Failure> {
         show(&report, context.verbosity > 0, output)?;
     }
     Ok(if report.good() { Exit::Done } else { Exit::Failed })
+}
+
+/// All that is to be said of a file.
+pub async fn looked_at(context: &Context, typed: &Path) -> Result<Report, Failure> {
+    let config = context.config()?;
+    let path = file(context, typed)?;
+    let bench = bench(context, &config, None)?;
+    say_what_takes_long(&path, context.output);
+    Ok(look_at(&bench, &path, &config.plugins.dir).await?)
 }
 
 fn roles(report: &Report) -> Vec<&'static str> {
