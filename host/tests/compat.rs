@@ -80,7 +80,10 @@ async fn plugins_that_were_built_for_a_released_contract_describe_themselves_and
         }
         let log = daemon.log();
         for language in LANGUAGES {
-            assert!(log.lines().any(|line| line.contains("counted to") && line.contains(&format!("kept-{language}"))), "{log}");
+            assert!(
+                log.lines().any(|line| line.contains("counted to") && line.contains(&format!("kept-{language}"))),
+                "{log}"
+            );
         }
     }
 }
@@ -167,7 +170,8 @@ fn what_is_added_is_accepted() {
         assert_eq!(changed(words, others), Vec::<String>::new(), "{others}");
     }
     let today = contract_of_today();
-    let more = format!("{today}\npackage openpista:clock@0.1.0 {{\n  interface clock {{\n    now: func() -> u64;\n  }}\n}}\n");
+    let more =
+        format!("{today}\npackage openpista:clock@0.1.0 {{\n  interface clock {{\n    now: func() -> u64;\n  }}\n}}\n");
     assert_eq!(broken(&parse(&today), &parse(&more)), Vec::<String>::new());
     let patch = today.replace("@0.1.0", "@0.1.1");
     assert_eq!(broken(&parse(&today), &parse(&patch)), Vec::<String>::new());

@@ -12,7 +12,9 @@ use wit_parser::{Function, Handle, InterfaceId, Resolve, Type, TypeDefKind, Type
 pub fn parse(text: &str) -> Resolve {
     let mut resolve = Resolve::default();
     // A file of nested packages stands beside a package of one's own, as in each plugin.
-    resolve.push_str("openpista.wit", &format!("package local:plugin;\n{text}")).unwrap_or_else(|error| panic!("the contract is no WIT: {error:#}"));
+    resolve
+        .push_str("openpista.wit", &format!("package local:plugin;\n{text}"))
+        .unwrap_or_else(|error| panic!("the contract is no WIT: {error:#}"));
     resolve
 }
 
@@ -125,8 +127,11 @@ fn difference(place: &str, what: &str, title: &str, was: &str, is: &str) -> Opti
 }
 
 fn signature(resolve: &Resolve, function: &Function) -> String {
-    let parameters: Vec<String> =
-        function.params.iter().map(|parameter| format!("{}: {}", parameter.name, shown(resolve, &parameter.ty))).collect();
+    let parameters: Vec<String> = function
+        .params
+        .iter()
+        .map(|parameter| format!("{}: {}", parameter.name, shown(resolve, &parameter.ty)))
+        .collect();
     let result = function.result.as_ref().map(|result| format!(" -> {}", shown(resolve, result)));
     format!("func({}){}", parameters.join(", "), result.unwrap_or_default())
 }
