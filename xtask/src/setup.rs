@@ -231,6 +231,12 @@ fn install_npm(workspace: &Workspace) -> Result<Done> {
 /// `plugin new` say which versions.
 fn install_authors(workspace: &Workspace) -> Result<Done> {
     let (folder, templates) = (workspace.authors(), workspace.root().join("host/templates"));
+    if program(&["python3"]).is_none()
+        || program(&["npm"]).is_none()
+        || node(workspace).is_none_or(|major| major < NODE)
+    {
+        return Ok(Done::Skipped(format!("it takes Python and Node.js {NODE} with npm: tests of authors skip")));
+    }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut news = false;
     let python = templates.join("python/requirements.txt.in");

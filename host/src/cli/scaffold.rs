@@ -10,7 +10,7 @@ use anyhow::Context as _;
 
 use super::arguments::{NewLang, NewRole};
 use super::{Exit, Failure};
-use crate::config::{is_name, suggestion};
+use crate::config::is_name;
 use crate::output::{Output, Paint};
 
 /// A file of the templates.
@@ -41,8 +41,10 @@ pub fn new(name: &str, role: NewRole, lang: NewLang, into: Option<&Path>, output
         ));
     }
     if RESERVED.contains(&name) {
-        let near = suggestion(name, [format!("my-{name}").as_str()].into_iter());
-        return Err(Failure::new(Exit::Usage, format!("\"{name}\" is a name that the tools use themselves{near}")));
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("\"{name}\" is a name that the tools use themselves; take another one, such as my-{name}"),
+        ));
     }
     let folder = into.map_or_else(|| PathBuf::from(name), Path::to_owned);
     let taken = match std::fs::read_dir(&folder) {
@@ -184,7 +186,7 @@ impl Project<'_> {
     }
 
     fn filled(&self, text: &str) -> String {
-        text.replace("@TRY@\n", self.pick(TRY))
+        text.replace("@TRY@", self.pick(TRY).trim_end())
             .replace("@NAME@", self.name)
             .replace("@INSTANCE@", self.instance())
             .replace("@ROLE@", self.world())
