@@ -19,16 +19,22 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::Child;
 use tokio::sync::mpsc;
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
-use wit_parser_of_component::{ManglingAndAbi, Resolve};
+use wit_parser_of_component::{ManglingAndAbi, Resolve, WorldId};
+
+/// The world in its contract, which `edit` changes.
+fn world(world: &str, edit: impl Fn(String) -> String) -> (Resolve, WorldId) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/flat/openpista.wit");
+    let flat = edit(std::fs::read_to_string(path).unwrap());
+    let mut resolve = Resolve::default();
+    let text = format!("package test:faulty;\nworld faulty {{\n{world}\n}}\n{flat}");
+    let package = resolve.push_str("faulty.wit", &text).unwrap();
+    let world = resolve.select_world(&[package], None).unwrap();
+    (resolve, world)
+}
 
 /// A component of this world. `edit` changes the contract that it is built with.
-fn component(world: &str, edit: impl Fn(String) -> String) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/flat/openpista.wit");
-    let mut resolve = Resolve::default();
-    resolve.push_str("openpista.wit", &edit(std::fs::read_to_string(path).unwrap())).unwrap();
-    let package =
-        resolve.push_str("world.wit", &format!("package test:faulty;\nworld faulty {{\n{world}\n}}")).unwrap();
-    let world = resolve.select_world(&[package], None).unwrap();
+fn component(words: &str, edit: impl Fn(String) -> String) -> Vec<u8> {
+    let (resolve, world) = world(words, edit);
     let mut module = dummy_module(&resolve, world, ManglingAndAbi::Standard32);
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
@@ -155,8 +161,8 @@ async fn what_it_exports_in_another_shape_is_told() {
     let bytes = component("include openpista:plugin/tool-plugin@0.1.0;", |flat| {
         once(
             flat,
-            "    arguments: json,\n\n    /// The session's id",
-            "    arguments: u64,\n\n    /// The session's id",
+            "    arguments: json,\n      /// The session's id",
+            "    arguments: u64,\n      /// The session's id",
         )
     });
     let (code, report) = checked(&home, &bytes).await;
@@ -213,12 +219,7 @@ async fn a_manifest_with_mistakes_is_told_with_the_places_of_them() {
 #[tokio::test]
 async fn a_description_that_never_ends_is_ended() {
     let home = Home::with(&[]);
-    let mut resolve = Resolve::default();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/flat/openpista.wit");
-    resolve.push_str("openpista.wit", &std::fs::read_to_string(path).unwrap()).unwrap();
-    let world = "package test:faulty;\nworld faulty { export openpista:plugin/manifest@0.1.0; }";
-    let package = resolve.push_str("world.wit", world).unwrap();
-    let world = resolve.select_world(&[package], None).unwrap();
+    let (resolve, world) = world("export openpista:plugin/manifest@0.1.0;", |flat| flat);
     let mut module = wat::parse_str(
         r#"(module (memory (export "memory") 1)
             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)

@@ -9,6 +9,7 @@ use wasmtime::component::{Component, Linker, ResourceType};
 
 use super::state::{Guest, HostState};
 use crate::capability::HasView;
+use crate::capability::deltas::Sink;
 use crate::wit::openpista as wit;
 
 /// The capabilities that a grant can name. Log, settings, state, progress and deltas are everyone's.
@@ -116,7 +117,12 @@ fn stub<T: 'static>(
         }
         let mut instance = linker.instance(name)?;
         for (resource, _) in &own {
-            instance.resource(resource, ResourceType::host::<()>(), |_, _| Ok(()))?;
+            // What a provider's export takes has to be of the type that our bindings know.
+            let kind = match resource.as_str() {
+                "sink" => ResourceType::host::<Sink>(),
+                _ => ResourceType::host::<()>(),
+            };
+            instance.resource(resource, kind, |_, _| Ok(()))?;
         }
         for (function, item) in interface.exports(&engine) {
             if let ComponentItem::ComponentFunc(_) = item.ty {

@@ -36,7 +36,7 @@ impl Tool for Count {
     const DESCRIPTION: &'static str = "Counts the words of a text, and tells how many were counted in all.";
     type Arguments = Text;
 
-    fn call(arguments: Text, host: &dyn Host) -> Result<Answer, ToolError> {
+    fn call(arguments: Text, host: &impl Host) -> Result<Answer, ToolError> {
         let settings: Settings = settings(host)?;
         let words = count(&arguments.text, &settings.ignore);
         let before = host.get("total")?.and_then(|bytes| String::from_utf8(bytes).ok()?.parse::<usize>().ok());
@@ -62,7 +62,7 @@ impl Tool for OfPage {
     const HINTS: ToolHints = ToolHints::READ_ONLY;
     type Arguments = Page;
 
-    fn call(arguments: Page, host: &dyn Host) -> Result<Answer, ToolError> {
+    fn call(arguments: Page, host: &impl Host) -> Result<Answer, ToolError> {
         let settings: Settings = settings(host)?;
         let page = http::get(format!("{}{}", settings.site, arguments.path)).send(host)?.good()?.text()?;
         Ok(format!("{} words", count(&page, &settings.ignore)).into())

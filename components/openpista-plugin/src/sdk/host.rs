@@ -11,7 +11,8 @@ use super::bindings::capabilities::openpista::state::state;
 use super::bindings::capabilities::openpista::types::types::Output;
 use super::{Error, Level, Signal};
 
-/// What a plugin can ask of the host. Each function is the one of the same name in the contract, unless it says otherwise.
+/// What a plugin can ask of the host. Take it as `&impl Host`, not as `&dyn Host`: only what a component uses is then
+/// imported, and only what is imported has to be asked for. Each function is the one of the same name in the contract, unless it says otherwise.
 pub trait Host {
     /// `log.log`
     fn log(&self, level: Level, line: &str);
@@ -58,7 +59,7 @@ pub trait Process {
 }
 
 /// The settings of the instance. The host has checked them against the schema that `About::settings` made of `T`.
-pub fn settings<T: serde::de::DeserializeOwned>(host: &dyn Host) -> Result<T, Error> {
+pub fn settings<T: serde::de::DeserializeOwned>(host: &impl Host) -> Result<T, Error> {
     serde_json::from_str(&host.settings()).map_err(|error| Error::Invalid(format!("the settings: {error}")))
 }
 

@@ -4,7 +4,7 @@
 //! ```
 //! use openpista_plugin::sdk::{Error, Host, http};
 //!
-//! fn names(host: &dyn Host) -> Result<Vec<String>, Error> {
+//! fn names(host: &impl Host) -> Result<Vec<String>, Error> {
 //!     http::get("https://api.example.com/names").query("most", "5").header("accept", "application/json").send(host)?.good()?.json()
 //! }
 //! ```
@@ -98,7 +98,7 @@ impl Request {
     }
 
     /// Asks. Any status is an answer.
-    pub fn send(self, host: &dyn Host) -> Result<Response, Error> {
+    pub fn send(self, host: &impl Host) -> Result<Response, Error> {
         let Self { method, url, headers, body, options } = self;
         let request = exchange::Request { method: method.into(), url, headers, body };
         Ok(Response { incoming: host.send(&request, Some(options))? })

@@ -7,9 +7,9 @@ use super::{Error, Host, Signal};
 /// A model's API. Each function is the one of the same name in the contract.
 pub trait Provider {
     /// The models on offer.
-    fn models(host: &dyn Host) -> Result<Vec<Model>, ProviderError>;
+    fn models(host: &impl Host) -> Result<Vec<Model>, ProviderError>;
     /// One answer; what comes of it is pushed as it comes.
-    fn complete(request: Request, out: &dyn Deltas, host: &dyn Host) -> Result<Completion, ProviderError>;
+    fn complete(request: Request, out: &dyn Deltas, host: &impl Host) -> Result<Completion, ProviderError>;
 }
 
 /// Where the pieces of an answer go.

@@ -39,7 +39,7 @@ impl Tool for Now {
     const HINTS: ToolHints = ToolHints::READ_ONLY;
     type Arguments = Place;
 
-    fn call(arguments: Place, host: &dyn Host) -> Result<Answer, ToolError> {
+    fn call(arguments: Place, host: &impl Host) -> Result<Answer, ToolError> {
         let settings: Settings = settings(host)?;
         let key = host.stand_in("api-key")?;
         let url = format!("{}/now", settings.base_url);
@@ -60,7 +60,7 @@ impl Tool for Stream {
     const DESCRIPTION: &'static str = "The weather as it changes.";
     type Arguments = Nothing;
 
-    fn call(_: Nothing, host: &dyn Host) -> Result<Answer, ToolError> {
+    fn call(_: Nothing, host: &impl Host) -> Result<Answer, ToolError> {
         let answer = post("https://api.example.com/stream").json(&json!({"all": true})).send(host)?;
         let mut all = Vec::new();
         for event in answer.events() {
@@ -83,7 +83,7 @@ fn about() -> About {
 
 crate::export_tools!(about(), [Now, Stream]);
 
-const TOOLS: &[Offered] = &[Offered::of::<Now>(), Offered::of::<Stream>()];
+const TOOLS: &[Offered<Mock>] = &[Offered::of::<Now>(), Offered::of::<Stream>()];
 
 fn called(name: &str, arguments: &str, host: &Mock) -> Result<Vec<Content>, ToolError> {
     answer(TOOLS, name, arguments, host).map(|answer| answer.0)
@@ -188,11 +188,11 @@ mod provider {
     struct Echo;
 
     impl Provider for Echo {
-        fn models(_: &dyn Host) -> Result<Vec<Model>, ProviderError> {
+        fn models(_: &impl Host) -> Result<Vec<Model>, ProviderError> {
             Ok(Vec::new())
         }
 
-        fn complete(request: Request, out: &dyn Deltas, host: &dyn Host) -> Result<Completion, ProviderError> {
+        fn complete(request: Request, out: &dyn Deltas, host: &impl Host) -> Result<Completion, ProviderError> {
             host.stand_in("key").map_err(|error| match error {
                 Error::NotFound(why) => ProviderError::AuthRequired(why),
                 error => error.into(),

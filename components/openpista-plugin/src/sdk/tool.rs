@@ -18,7 +18,7 @@ pub trait Tool {
     type Arguments: JsonSchema + DeserializeOwned;
 
     /// Does it.
-    fn call(arguments: Self::Arguments, host: &dyn Host) -> Result<Answer, ToolError>;
+    fn call(arguments: Self::Arguments, host: &impl Host) -> Result<Answer, ToolError>;
 }
 
 /// What a tool gives back: `"text".into()`, a `serde_json::Value`, a [`Media`], or several [`Content`]s.
@@ -83,16 +83,16 @@ impl From<&str> for ToolError {
 }
 
 /// A tool in a table.
-pub struct Offered {
+pub struct Offered<H> {
     name: &'static str,
     definition: fn() -> ToolDefinition,
-    call: fn(&str, &dyn Host) -> Result<Answer, ToolError>,
+    call: fn(&str, &H) -> Result<Answer, ToolError>,
 }
 
-impl Offered {
+impl<H: Host> Offered<H> {
     /// Of this type.
     pub const fn of<T: Tool>() -> Self {
-        Self { name: T::NAME, definition: definition::<T>, call: typed::<T> }
+        Self { name: T::NAME, definition: definition::<T>, call: typed::<T, H> }
     }
 }
 
@@ -105,7 +105,7 @@ fn definition<T: Tool>() -> ToolDefinition {
     }
 }
 
-fn typed<T: Tool>(arguments: &str, host: &dyn Host) -> Result<Answer, ToolError> {
+fn typed<T: Tool, H: Host>(arguments: &str, host: &H) -> Result<Answer, ToolError> {
     match serde_json::from_str(arguments) {
         Ok(arguments) => T::call(arguments, host),
         Err(error) => Err(ToolError::InvalidArguments(format!("{}: {error}", T::NAME))),
@@ -113,12 +113,12 @@ fn typed<T: Tool>(arguments: &str, host: &dyn Host) -> Result<Answer, ToolError>
 }
 
 /// What the model is told of these tools.
-pub fn definitions(tools: &[Offered]) -> Vec<ToolDefinition> {
+pub fn definitions<H>(tools: &[Offered<H>]) -> Vec<ToolDefinition> {
     tools.iter().map(|tool| (tool.definition)()).collect()
 }
 
 /// Calls one of these tools, with arguments as the host gives them.
-pub fn answer(tools: &[Offered], name: &str, arguments: &str, host: &dyn Host) -> Result<Answer, ToolError> {
+pub fn answer<H: Host>(tools: &[Offered<H>], name: &str, arguments: &str, host: &H) -> Result<Answer, ToolError> {
     match tools.iter().find(|tool| tool.name == name) {
         Some(tool) => (tool.call)(arguments, host),
         None => {
@@ -140,7 +140,7 @@ macro_rules! export_tools {
 
             struct OpenpistaPlugin;
 
-            const TOOLS: &[$crate::sdk::Offered] = &[$($crate::sdk::Offered::of::<$tool>()),+];
+            const TOOLS: &[$crate::sdk::Offered<$crate::sdk::Real>] = &[$($crate::sdk::Offered::of::<$tool>()),+];
 
             impl manifest::Guest for OpenpistaPlugin {
                 fn describe() -> manifest::Manifest {
