@@ -185,7 +185,8 @@ fn call_with_a_secret() -> Option<CallSecrets> {
 /// A frame, and a request (address, header, body, a line each) in which `$` is the stand-in: the secret goes where it is
 /// declared and nowhere else.
 pub fn placeholders(data: &[u8]) {
-    let Some(call) = call_with_a_secret() else { return };
+    static CALL: LazyLock<Option<CallSecrets>> = LazyLock::new(call_with_a_secret);
+    let Some(call) = CALL.as_ref() else { return };
     let Ok(stand_in) = call.stand_in("key") else { return };
     let text = String::from_utf8_lossy(data).replace('$', &stand_in);
     for to in ["https://api.test/", "https://evil.test/"] {
@@ -221,12 +222,22 @@ pub fn placeholders(data: &[u8]) {
 const SECRETS: [&str; 4] =
     ["correct-horse/battery", "S3cret with \"signs\" & <more>'+", "ünsäglich-schön", "aaaaaaaab"];
 
+type Spelt = (Vec<Vec<u8>>, Arc<Redactor>);
+
+/// Of each secret.
+static SPELT: LazyLock<Vec<Spelt>> = LazyLock::new(|| {
+    let spelt = SECRETS.iter().filter_map(|secret| {
+        let redactor = Redactor::new([(*secret, redact::label("KEY"))]).ok()?;
+        Some((spelling::all(secret).into_iter().collect(), Arc::new(redactor)))
+    });
+    spelt.collect()
+});
+
 /// A stream in which a byte above 0xef is a spelling of the secret, and the one behind it says which; cut into pieces of the
 /// sizes that the second byte gives.
 pub fn redaction(data: &[u8]) {
     let [which, size, rest @ ..] = data else { return };
-    let Some(secret) = SECRETS.get(usize::from(*which) % SECRETS.len()) else { return };
-    let spellings: Vec<Vec<u8>> = spelling::all(secret).into_iter().collect();
+    let Some((spellings, redactor)) = SPELT.get(usize::from(*which) % SECRETS.len()) else { return };
     let mut stream = Vec::new();
     let mut bytes = rest.iter();
     while let Some(byte) = bytes.next() {
@@ -238,9 +249,7 @@ pub fn redaction(data: &[u8]) {
             byte => stream.push(*byte),
         }
     }
-    let Ok(redactor) = Redactor::new([(*secret, redact::label("KEY"))]) else { return };
-    let redactor = Arc::new(redactor);
-    let mut filter = Filter::new(Arc::clone(&redactor));
+    let mut filter = Filter::new(Arc::clone(redactor));
     let mut out = Vec::new();
     for piece in stream.chunks(usize::from(*size).max(1)) {
         out.extend(filter.push(piece));

@@ -69,7 +69,7 @@ impl Target {
             _ => return None,
         };
         let host = match url.host()? {
-            Host::Domain(name) => TargetHost::Name(name.trim_end_matches('.').to_ascii_lowercase()),
+            Host::Domain(name) => TargetHost::Name(plain(name)?),
             Host::Ipv4(address) => TargetHost::Address(address.into()),
             Host::Ipv6(address) => TargetHost::Address(address.into()),
         };
@@ -89,6 +89,14 @@ impl Target {
     fn own_port(&self) -> u16 {
         if self.secure { 443 } else { 80 }
     }
+}
+
+/// A name without the dot of the root, in lower case; none if a label of it is empty. Without its dots, `0x7f.1..` would be
+/// another notation of an address.
+fn plain(name: &str) -> Option<String> {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let whole = !name.split('.').any(str::is_empty);
+    whole.then(|| name.to_ascii_lowercase())
 }
 
 impl Entry {
@@ -113,9 +121,8 @@ impl Entry {
         // every notation.
         match Host::parse(name).ok()? {
             Host::Domain(name) => {
-                let name = name.trim_end_matches('.').to_ascii_lowercase();
-                let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
-                if name.is_empty() || !plain {
+                let name = plain(&name)?;
+                if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')) {
                     return None;
                 }
                 let reach = if lan {
@@ -203,10 +210,31 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused_and_grants_nothing() {
-        for entry in
-            ["", "*", "*.", "lan:", "host:0", "host:99999", "host:x", "https://a.test", "a b", "a/b", "*.10.0.0.1"]
-        {
+        for entry in [
+            "",
+            "*",
+            "*.",
+            "a.test..",
+            "a..test",
+            ".test",
+            "lan:",
+            "host:0",
+            "host:99999",
+            "host:x",
+            "https://a.test",
+            "a b",
+            "a/b",
+            "*.10.0.0.1",
+        ] {
             assert!(Entry::parse(entry).is_err(), "{entry}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_empty_labels_leads_nowhere() {
+        for url in ["https://0x7f.1../", "https://a..test/", "https://.test/", "https://../"] {
+            let target = Url::parse(url).ok().and_then(|url| Target::of(&url));
+            assert_eq!(target, None, "{url}");
         }
     }
 
