@@ -5,6 +5,7 @@
 //! without either was cut off. Without a daemon the command builds a [`Handler`] in its own process and asks that, so a
 //! command is written once.
 
+mod about;
 mod client;
 mod model;
 mod server;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use about::*;
 pub use client::{Answers, AskError, Link};
 pub use model::*;
 pub use server::{BindError, Server};

@@ -4,6 +4,7 @@
 //! `session show` need when no daemon runs. [`App::serve`] adds the sockets and goes on with what was left.
 
 mod admin;
+mod archive;
 mod joints;
 mod notes;
 mod shown;
@@ -118,6 +119,7 @@ impl App {
             connections: Arc::clone(&hub) as _,
             ledger: Arc::new(notes::Notes::new(store.clone())),
             known: Arc::clone(&known),
+            said: Arc::default(),
         });
         let registry = Arc::new(Registry::new(
             config.plugins.dir.clone(),
@@ -213,6 +215,7 @@ impl App {
                 }
             }
         });
+        let archiving = tokio::spawn(archive::Archives::of(&self.config).tend(self.store.clone(), self.quit.clone()));
         let asking = tokio::spawn({
             let models = Arc::clone(&self.models);
             async move { models.refresh().await }
@@ -227,6 +230,7 @@ impl App {
         // Both end with the token; what they still do is finished.
         let _ = watching.await;
         let _ = tending.await;
+        let _ = archiving.await;
         self.close().await;
         Ok(())
     }
@@ -382,13 +386,7 @@ fn wishes(config: &Config) -> Result<Wishes> {
             settings: instance.settings.clone(),
             secrets,
             words: Words { granted: instance.grants.clone(), denied: BTreeSet::new() },
-            limits: (instance.memory.is_some() || instance.running.is_some()).then(|| Limits {
-                memory: instance
-                    .memory
-                    .map_or(limits(config).memory, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
-                ticks: instance.running.map_or(limits(config).ticks, crate::runtime::ticks),
-                ..limits(config)
-            }),
+            limits: Some(limits(&config.limits.with(&instance.limits))),
         };
         instances.insert((kind, instance.name.clone()), wanted);
     }
@@ -401,21 +399,21 @@ fn wishes(config: &Config) -> Result<Wishes> {
     Ok(Wishes {
         instances,
         safe_mode: config.plugins.safe_mode,
-        limits: limits(config),
+        limits: limits(&config.limits),
         environment: config.environment.clone(),
     })
 }
 
-fn limits(config: &Config) -> Limits {
+fn limits(limits: &config::Limits) -> Limits {
     let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     Limits {
-        memory: size(config.limits.memory),
-        ticks: crate::runtime::ticks(config.limits.running),
-        table_elements: size(config.limits.table_elements),
-        instances: size(config.limits.instances),
-        resources: size(config.limits.resources),
-        transfer: size(config.limits.host_call),
-        live_calls: size(config.limits.live_calls),
+        memory: size(limits.memory),
+        ticks: crate::runtime::ticks(limits.running),
+        table_elements: size(limits.table_elements),
+        instances: size(limits.instances),
+        resources: size(limits.resources),
+        transfer: size(limits.host_call),
+        live_calls: size(limits.live_calls),
     }
 }
 

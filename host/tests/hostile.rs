@@ -8,6 +8,8 @@
     reason = "clippy.toml exempts test functions only, and this file is nothing but a test"
 )]
 
+#[path = "hostile/aside.rs"]
+mod aside;
 #[path = "hostile/bad_files.rs"]
 mod bad_files;
 #[path = "hostile/bench.rs"]
@@ -18,6 +20,8 @@ mod channel;
 mod exhaustion;
 #[path = "hostile/grants.rs"]
 mod grants;
+#[path = "hostile/ledger.rs"]
+mod ledger;
 #[path = "hostile/reach.rs"]
 mod reach;
 #[path = "hostile/wasi_http.rs"]

@@ -36,6 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "output::drawn",
             "plugin",
             "runtime::CallError",
+            "runtime::in_words",
             "session",
             "store",
             "transport",

@@ -143,12 +143,14 @@ impl Dispatch<'_> {
         let mut task = AbortOnDropHandle::new(tokio::spawn({
             let toolbox = Arc::clone(&scope.turn.toolbox);
             let cancel = cancel.clone();
+            let approval = scope.turn.approver.grounds(&call);
             let invocation = Invocation {
                 id: call.id,
                 name: call.name,
                 arguments: call.arguments,
                 session: scope.turn.session.clone(),
                 turn: scope.turn.id.clone(),
+                approval,
             };
             async move { toolbox.call(invocation, progress, cancel).await }
         }));

@@ -1,6 +1,8 @@
 //! What commands ask of a host, answered from its parts.
 
 mod channels;
+mod ledger;
+mod plugins;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,11 +11,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::shown::{needs, roles, summary, turn_event};
+use super::shown::{aside_in_words, needs, roles, summary, tool_summary, turn_event};
 use super::{App, joints};
 use crate::admin::{
-    Check, CheckStatus, Grant, Handler, LedgerEntry, ModelSummary, PluginSummary, Refusal, Request, Response,
-    ResponseSink, Standing, Status, TurnEvent,
+    Check, CheckStatus, Grant, Handler, ModelSummary, PluginSummary, Refusal, Request, Response, ResponseSink,
+    Standing, Status, TurnEvent,
 };
 use crate::agent::event::Ending;
 use crate::agent::ports::Toolbox as _;
@@ -22,7 +24,7 @@ use crate::plugin::manifest::Need;
 use crate::plugin::registry::{Idle, RoleKind, Snapshot};
 use crate::plugin::{Plugin, check_kind, digest};
 use crate::session::{Catalogue as _, Key, Tapped};
-use crate::store::{Granted, LedgerCheck, LedgerFilter, Session, StoreError};
+use crate::store::{Granted, Session, StoreError};
 
 /// The instance that sits at this machine: `run -e`.
 const LOCAL: &str = "local";
@@ -99,16 +101,12 @@ impl Admin {
             | Request::ChannelForget { .. }
             | Request::ChannelRestart { .. }
             | Request::ChannelSkip { .. } => self.about_contacts(request, &out).await?,
-            Request::LedgerShow { plugin, session, denied, limit } => {
-                self.ledger(plugin, session, denied, limit, &out).await?;
-            }
+            Request::PluginResume { name } => self.resume(&name, &out).await?,
+            Request::PluginLog { name, last, follow } => self.log(&name, last, follow, &out).await?,
+            Request::LedgerShow { .. } => self.ledger(request, &out).await?,
             Request::LedgerVerify => {
-                let checked = self.0.store.read(|tx| tx.ledger_verify())?;
-                let (lines, broken_at) = match checked {
-                    LedgerCheck::Whole(lines) => (lines, None),
-                    LedgerCheck::Broken(number) => (number, Some(number)),
-                };
-                out.send(Response::LedgerChecked { lines, broken_at }).await?;
+                let found = self.ledger_verify().await?;
+                out.send(found).await?;
             }
             Request::Doctor => {
                 for check in self.doctor() {
@@ -126,6 +124,7 @@ impl Admin {
             started: self.0.started,
             address: self.0.open_address(),
             turns: self.0.sessions.busy(),
+            aside: self.aside().into_iter().map(|(name, aside)| format!("{name}: {aside}")).collect(),
         }
     }
 
@@ -317,6 +316,10 @@ impl Admin {
                 needs: Vec::new(),
                 secrets: Vec::new(),
                 settings: None,
+                imports: Vec::new(),
+                exports: Vec::new(),
+                tool_definitions: Vec::new(),
+                serving: Vec::new(),
             });
         }
         all
@@ -338,7 +341,7 @@ impl Admin {
             .instances
             .iter()
             .filter(|(_, instance)| instance.plugin.digest == plugin.digest)
-            .map(|((_, name), instance)| (name.clone(), Arc::clone(instance)))
+            .map(|((role, name), instance)| (name.clone(), *role, Arc::clone(instance)))
             .collect();
         let idle: Vec<&Idle> = snapshot.idle.iter().filter(|idle| idle.plugin == plugin.manifest.name).collect();
         let serving = snapshot.broken.iter().find(|broken| broken.serving.as_ref() == Some(&plugin.digest));
@@ -347,13 +350,18 @@ impl Admin {
             (true, Some(idle)) if idle.unset => (Standing::Unset, Some(idle.reason.clone())),
             (true, Some(idle)) => (Standing::Broken, Some(idle.reason.clone())),
             (true, None) => (Standing::Off, Some("no instance of it is wanted; see config.toml".into())),
+            (false, _) if instances.iter().any(|(_, _, instance)| instance.record.aside().is_some()) => {
+                let aside = instances.iter().filter_map(|(name, _, instance)| Some((name, instance.record.aside()?)));
+                let words = aside.map(|(name, aside)| format!("{name} {}", aside_in_words(&aside)));
+                (Standing::Aside, Some(words.collect::<Vec<_>>().join("; ")))
+            }
             (false, _) => (
                 Standing::Ready,
                 serving
                     .map(|broken| format!("its file is broken now ({}); the last good version serves", broken.reason)),
             ),
         };
-        let granted = |capability: &str| instances.iter().any(|(_, instance)| instance.grants.has(capability));
+        let granted = |capability: &str| instances.iter().any(|(_, _, instance)| instance.grants.has(capability));
         let tools = self.0.tools.definitions();
         let own = |tool: &str| self.0.tools.owner(tool).is_some_and(|owner| owner.plugin.digest == plugin.digest);
         PluginSummary {
@@ -375,12 +383,16 @@ impl Admin {
                 .map(|secret| {
                     let set = instances
                         .iter()
-                        .any(|(_, instance)| instance.secrets.values().iter().any(|(name, _)| *name == secret.name));
+                        .any(|(_, _, instance)| instance.secrets.values().iter().any(|(name, _)| *name == secret.name));
                     (secret.name.clone(), set)
                 })
                 .collect(),
-            instances: instances.into_iter().map(|(name, _)| name).collect(),
+            serving: instances.iter().map(|(_, role, instance)| self.instance(*role, instance)).collect(),
+            instances: instances.into_iter().map(|(name, ..)| name).collect(),
             settings: plugin.manifest.settings.clone(),
+            imports: plugin.shape.imports.clone(),
+            exports: plugin.shape.exports.clone(),
+            tool_definitions: tools.iter().filter(|tool| own(&tool.name)).map(tool_summary).collect(),
         }
     }
 
@@ -419,6 +431,10 @@ impl Admin {
             needs: needs(&plugin, &|_| stock),
             secrets: plugin.manifest.secrets.iter().map(|secret| (secret.name.clone(), false)).collect(),
             settings: plugin.manifest.settings.clone(),
+            imports: plugin.shape.imports.clone(),
+            exports: plugin.shape.exports.clone(),
+            tool_definitions: Vec::new(),
+            serving: Vec::new(),
         })
     }
 
@@ -583,47 +599,6 @@ impl Admin {
         Ok(())
     }
 
-    async fn ledger(
-        &self,
-        plugin: Option<String>,
-        session: Option<String>,
-        denied: bool,
-        limit: usize,
-        out: &ResponseSink,
-    ) -> Result<(), Refusal> {
-        let session = match session {
-            Some(prefix) => Some(self.0.store.read(|tx| tx.session_find(&prefix))?.id),
-            None => None,
-        };
-        self.0.store.flush().await?;
-        let filter = LedgerFilter { plugin, session, allowed: denied.then_some(false), ..LedgerFilter::default() };
-        let mut before = None;
-        let mut left = limit;
-        while left > 0 {
-            let page = self.0.store.read(|tx| tx.ledger(&filter, before, left))?;
-            for (number, line) in page.lines {
-                left = left.saturating_sub(1);
-                out.send(Response::Ledger(LedgerEntry {
-                    number,
-                    at: line.at,
-                    plugin: line.plugin,
-                    instance: line.instance,
-                    session: line.session,
-                    operation: line.operation,
-                    capability: line.capability,
-                    what: line.what,
-                    allowed: line.allowed,
-                }))
-                .await?;
-            }
-            before = page.before;
-            if before.is_none() {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
     fn doctor(&self) -> Vec<Check> {
         let snapshot = self.0.registry.snapshot();
         let check = |name: &str, status, detail: String, advice: Option<String>| Check {
@@ -666,6 +641,11 @@ impl Admin {
         }
         for idle in snapshot.idle.iter().filter(|idle| !idle.unset) {
             checks.push(check(&idle.name, CheckStatus::Warn, idle.reason.clone(), None));
+        }
+        for (name, aside) in self.aside() {
+            let advice =
+                Some(format!("see `openpista-host plugin log {name}`; to use it at once: `plugin resume {name}`"));
+            checks.push(check(&name, CheckStatus::Warn, aside, advice));
         }
         for clash in self.0.tools.clashes() {
             checks.push(check("tools", CheckStatus::Warn, clash, Some("rename or remove one of the two".into())));

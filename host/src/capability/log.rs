@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::View;
+use super::said::{Voice, Weight};
 use crate::wit::openpista::log::log::{Host, Level};
 
 const LINE_MAX: usize = 4 << 10;
@@ -66,6 +67,14 @@ impl Host for View<'_> {
         let mut message = self.call.clean(&message);
         message.truncate(message.floor_char_boundary(LINE_MAX));
         let caller = &self.call.caller;
+        let weight = match level {
+            Level::Debug => Weight::Debug,
+            Level::Info => Weight::Info,
+            Level::Warn => Weight::Warn,
+            Level::Error => Weight::Error,
+        };
+        let said = &self.call.services.said;
+        said.say(&caller.plugin, &caller.instance, Voice::Log, weight, caller.session.as_deref(), message.as_str());
         let (plugin, instance) = (caller.plugin.as_str(), caller.instance.as_str());
         let (session, turn) = (caller.session.as_deref(), caller.turn.as_deref());
         match level {

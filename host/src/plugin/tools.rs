@@ -14,8 +14,11 @@ use super::convert;
 use super::instance::{Around, Host, Instance};
 use super::registry::{Registry, RoleKind};
 use crate::agent::ports::{Invocation, Progress, ToolError, Toolbox};
+use crate::capability::ledger::{self, Begun};
+use crate::capability::{Caller, LedgerEntry};
 use crate::failpoint::failpoint;
 use crate::message::{Content, ToolDefinition};
+use crate::runtime::CallError;
 use crate::wit::role::tools as wit;
 
 const DEFINITIONS: Duration = Duration::from_secs(30);
@@ -99,6 +102,47 @@ impl PluginTools {
     }
 }
 
+/// A tool call as the ledger notes it: the arguments are the model's, so that only their hash is kept.
+fn begin(host: &Host, instance: &Instance, invocation: &Invocation) -> Begun {
+    let caller = Caller {
+        plugin: instance.plugin.manifest.name.clone(),
+        instance: instance.name.clone(),
+        digest: instance.plugin.digest.clone(),
+        session: Some(invocation.session.clone()),
+        turn: Some(invocation.turn.clone()),
+        operation: "tools.call",
+        approval: invocation.approval.clone(),
+    };
+    let entry = LedgerEntry {
+        caller,
+        capability: "tools",
+        what: invocation.name.clone(),
+        arguments: ledger::hash([canonical(&invocation.arguments).as_bytes()]),
+        ..LedgerEntry::default()
+    };
+    Begun::new(Arc::clone(&host.services.ledger), entry)
+}
+
+/// The same JSON whatever the order of its keys and its spaces.
+fn canonical(arguments: &str) -> String {
+    let Ok(mut value) = serde_json::from_str::<serde_json::Value>(arguments) else { return arguments.to_string() };
+    value.sort_all_objects();
+    value.to_string()
+}
+
+fn end<T, A>(begun: Begun, done: &Result<(Result<T, wit::ToolError>, A), CallError>) {
+    let outcome = match done {
+        Ok((Ok(_), _)) => ledger::DONE,
+        Ok((Err(_), _)) => "failed",
+        Err(CallError::Trap { .. }) => "trapped",
+        Err(CallError::Limit { .. }) => "at a limit",
+        Err(CallError::TimedOut { .. }) => "timed out",
+        Err(CallError::Cancelled) => "cancelled",
+        Err(CallError::Aside { .. }) => return begun.end(false, "set aside"),
+    };
+    begun.end(true, outcome);
+}
+
 /// What one instance offers, checked.
 async fn definitions(host: &Host, instance: &Arc<Instance>) -> Result<Vec<ToolDefinition>, String> {
     let around = Around { operation: "tools.definitions", ..Around::default() };
@@ -149,9 +193,12 @@ impl Toolbox for PluginTools {
             operation: "tools.call",
             session: Some(invocation.session.clone()),
             turn: Some(invocation.turn.clone()),
+            approval: invocation.approval.clone(),
+            cause: convert::cause([&invocation.session, &invocation.name, &invocation.arguments]),
             cancel: cancel.clone(),
             progress: Some(progress),
         };
+        let begun = begin(self.registry.host(), &instance, &invocation);
         let request = wit::Invocation {
             id: invocation.id,
             name: invocation.name,
@@ -161,17 +208,17 @@ impl Toolbox for PluginTools {
         // The guest ends with the turn, and so does what it started, even if nobody waits for the answer any more.
         let host = self.registry.host();
         failpoint("tool.before-call");
-        let done = instance
-            .call(host, around, CALL, async |store, live, exports| {
-                let guest = exports.tools.as_ref().ok_or_else(missing)?.load(&mut *store, live)?;
-                guest.call_call(store, &request).await
-            })
-            .await;
+        let call = instance.call(host, around, CALL, async |store, live, exports| {
+            let guest = exports.tools.as_ref().ok_or_else(missing)?.load(&mut *store, live)?;
+            guest.call_call(store, &request).await
+        });
+        let done = begun.noted(call).await;
+        end(begun, &done);
         failpoint("tool.after-call");
         let (answer, after) = match done {
             Ok(done) => done,
-            Err(crate::runtime::CallError::Cancelled) => return Err(ToolError::Cancelled),
-            Err(error @ crate::runtime::CallError::TimedOut { .. }) => {
+            Err(CallError::Cancelled) => return Err(ToolError::Cancelled),
+            Err(error @ CallError::TimedOut { .. }) => {
                 tracing::warn!("{error}");
                 return Err(ToolError::TimedOut);
             }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -16,6 +17,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::limits::{Limits, Meter};
 use crate::capability::http::WasiEgress;
+use crate::capability::said::{Said, Voice, Weight};
 use crate::capability::secrets::Filter;
 use crate::capability::{Call, View};
 
@@ -50,22 +52,22 @@ pub trait State: WasiView + Send + 'static {
 impl Guest {
     /// Without output: what is written is dropped.
     pub fn new(limits: Limits) -> Self {
-        Self::with(WasiCtx::builder().build(), limits)
+        Self::with(WasiCtx::builder().build(), limits, Arc::default())
     }
 
-    fn with(wasi: WasiCtx, limits: Limits) -> Self {
+    fn with(wasi: WasiCtx, limits: Limits, peak: Arc<AtomicUsize>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.resources);
-        Self { wasi, table, meter: Meter::new(limits) }
+        Self { wasi, table, meter: Meter::new(limits, peak) }
     }
 }
 
 impl HostState {
-    /// For one call.
-    pub fn new(call: Call, limits: Limits) -> Self {
+    /// For one call; the most memory that it has is noted in `peak`.
+    pub fn new(call: Call, limits: Limits, peak: Arc<AtomicUsize>) -> Self {
         let output = |stream| GuestOutput::new(&call, stream);
         let wasi = WasiCtx::builder().stdout(output("stdout")).stderr(output("stderr")).build();
-        Self { guest: Guest::with(wasi, limits), call, http: WasiHttpCtx::new(), egress: None }
+        Self { guest: Guest::with(wasi, limits, peak), call, http: WasiHttpCtx::new(), egress: None }
     }
 
     /// What host functions work on.
@@ -115,7 +117,10 @@ impl WasiHttpView for HostState {
 struct GuestOutput(Arc<Mutex<Lines>>);
 
 struct Lines {
+    plugin: String,
     instance: String,
+    session: Option<String>,
+    said: Arc<Said>,
     stream: &'static str,
     redact: Arc<dyn Fn(&str) -> String + Send + Sync>,
     /// Everybody's secrets, before lines are cut: half of one could not be found.
@@ -127,7 +132,10 @@ struct Lines {
 impl GuestOutput {
     fn new(call: &Call, stream: &'static str) -> Self {
         Self(Arc::new(Mutex::new(Lines {
+            plugin: call.caller.plugin.clone(),
             instance: call.caller.instance.clone(),
+            session: call.caller.session.clone(),
+            said: Arc::clone(&call.services.said),
             stream,
             redact: call.secrets.redactor(),
             filter: call.services.known.filter(),
@@ -177,6 +185,8 @@ impl Lines {
         let line = (self.redact)(&String::from_utf8_lossy(&self.partial));
         self.partial.clear();
         tracing::info!(target: "plugin", instance = self.instance, stream = self.stream, "{line}");
+        let from = if self.stream == "stderr" { Voice::Stderr } else { Voice::Stdout };
+        self.said.say(&self.plugin, &self.instance, from, Weight::Info, self.session.as_deref(), line);
     }
 }
 

@@ -89,6 +89,8 @@ pub struct TurnApprover {
     pub allowed: watch::Sender<HashMap<String, Sender>>,
     /// Questions of an earlier run of this turn that were open when this one began.
     pub asked: Vec<Approval>,
+    /// By call of the model: the question that was asked about it.
+    pub approved: Mutex<HashMap<String, String>>,
     /// Somebody who runs the turn by hand.
     pub tap: Option<Tap>,
 }
@@ -197,8 +199,20 @@ impl Approver for TurnApprover {
         decide(&self.desk.settings.rules, &call.name, facts)
     }
 
+    fn grounds(&self, call: &ToolCall) -> String {
+        if let Some(approval) = lock(&self.approved).get(&call.id) {
+            return approval.clone();
+        }
+        if self.desk.settings.rules.find(&call.name) == Some(Policy::Allow) {
+            return "policy: a rule allows it".into();
+        }
+        match self.allowed.borrow().get(&call.name) {
+            Some(by) => format!("session: allowed by {}", by.id),
+            None => "not asked: the tool has no power".into(),
+        }
+    }
+
     async fn ask(&self, call: &ToolCall, tool: &ToolDefinition, untrusted: bool) -> Answer {
-        let mut allowed = self.allowed.subscribe();
         let approval = match self.question(call).await {
             Ok(approval) => approval,
             Err(error) => {
@@ -206,6 +220,15 @@ impl Approver for TurnApprover {
                 return Answer::Nobody(NOT_STORED.into());
             }
         };
+        lock(&self.approved).insert(call.id.clone(), format!("approval {}", approval.id));
+        self.wait(call, tool, untrusted, approval).await
+    }
+}
+
+impl TurnApprover {
+    /// Waits for the answer to a question that is stored.
+    async fn wait(&self, call: &ToolCall, tool: &ToolDefinition, untrusted: bool, approval: Approval) -> Answer {
+        let mut allowed = self.allowed.subscribe();
         let mut waiter = self.desk.waiting.wait(&approval.id);
         if let Some(answer) = self.stored(&approval) {
             return answer;

@@ -25,6 +25,7 @@ async fn passed_on(said: Result<Vec<Content>, ToolError>) -> Result<Vec<Content>
     known.learn("a test", vec![("key".into(), SecretValue::new(SECRET).unwrap())]).unwrap();
     let tools = Discreet { tools: Arc::new(Says(said)), known };
     let invocation = Invocation {
+        approval: String::new(),
         id: "1".into(),
         name: "system.run".into(),
         arguments: "{}".into(),

@@ -127,6 +127,7 @@ async fn world() -> World {
         handle: None,
         allowed: watch::Sender::default(),
         asked: Vec::new(),
+        approved: Mutex::default(),
         tap: None,
     };
     World { _folder: folder, shown, approver }

@@ -91,6 +91,7 @@ mod guest {
             let noted = match event {
                 Event::Opened(opened) => state::set("connection", opened.source.connection.to_string().as_bytes()),
                 Event::Alarm(alarm) => state::set("alarmed", alarm.name.as_bytes()),
+                Event::Frame((_, Frame::Text(text))) if text == "trap" => panic!("a frame that it cannot stand"),
                 // It holds the id of a connection that may be somebody else's.
                 Event::Frame((_, Frame::Text(text))) => {
                     let id = text.parse().unwrap_or_default();
