@@ -8,11 +8,13 @@
 pub mod aside;
 pub mod channel;
 pub mod convert;
+pub mod folder;
 pub mod instance;
 pub mod manifest;
 pub mod provider;
 pub mod record;
 pub mod registry;
+pub mod remembered;
 pub mod settings;
 pub mod standing;
 pub mod stock;

@@ -78,6 +78,10 @@ pub trait Catalogue: Send + Sync {
 pub trait Power: Send + Sync {
     /// The tool's plugin was granted something that reaches out of its own memory.
     fn powerful(&self, tool: &str) -> bool;
+    /// The plugin and the instance that have it.
+    fn owner(&self, _tool: &str) -> Option<(String, String)> {
+        None
+    }
 }
 
 /// What sessions need of the way back to the person; `gateway` implements it.

@@ -60,7 +60,10 @@ impl Dispatch<'_> {
 
     async fn attempt(&self, call: &ToolCall) -> Result {
         let (call, tool) = self.prepare(call).map_err(failed)?;
-        self.approve(&call, tool).await.map_err(failed)?;
+        if let Err((why, told)) = self.approve(&call, tool).await {
+            self.scope.turn.approver.refused(&call, why);
+            return Err(failed(told));
+        }
         self.execute(call).await
     }
 
@@ -87,15 +90,17 @@ impl Dispatch<'_> {
         }
     }
 
-    async fn approve(&self, call: &ToolCall, tool: &ToolDefinition) -> std::result::Result<(), String> {
+    /// A refusal: in a word for the ledger, and in words for the model.
+    async fn approve(&self, call: &ToolCall, tool: &ToolDefinition) -> std::result::Result<(), (&'static str, String)> {
         let scope = self.scope;
         if scope.stop.is_cancelled() {
-            return Err(STOPPED.into());
+            return Err(("stopped", STOPPED.into()));
         }
         match scope.turn.approver.policy(call, tool, self.untrusted) {
             Policy::Allow => return Ok(()),
             Policy::Deny => {
-                return Err(format!("Not run: the policy here denies `{}`. Do not try it again.", call.name));
+                let told = format!("Not run: the policy here denies `{}`. Do not try it again.", call.name);
+                return Err(("denied by the policy", told));
             }
             Policy::Ask => (),
         }
@@ -112,12 +117,15 @@ impl Dispatch<'_> {
         scope.emit(Event::ApprovalOver { call: call.id.clone(), decision });
         match answer {
             Answer::Said(Decision::AllowOnce | Decision::AllowSession) => Ok(()),
-            Answer::Said(Decision::Deny) => Err(DENIED.into()),
-            _ if scope.stop.is_cancelled() => Err(STOPPED.into()),
-            Answer::Late => Err(UNANSWERED.into()),
-            Answer::Nobody(why) => Err(format!(
-                "Not run: this call needs the user's approval, and nobody could be asked. {why} Do not try it again; say \
+            Answer::Said(Decision::Deny) => Err(("denied by a person", DENIED.into())),
+            _ if scope.stop.is_cancelled() => Err(("stopped", STOPPED.into())),
+            Answer::Late => Err(("not answered in time", UNANSWERED.into())),
+            Answer::Nobody(why) => Err((
+                "nobody to ask",
+                format!(
+                    "Not run: this call needs the user's approval, and nobody could be asked. {why} Do not try it again; say \
                  what you wanted to do and how it can be allowed."
+                ),
             )),
         }
     }

@@ -246,4 +246,6 @@ pub trait Approver: Send + Sync {
     fn grounds(&self, _call: &ToolCall) -> String {
         String::new()
     }
+    /// A call does not run, for this reason: for the ledger.
+    fn refused(&self, _call: &ToolCall, _why: &str) {}
 }

@@ -21,7 +21,7 @@ use crate::agent::event::Ending;
 use crate::agent::ports::Toolbox as _;
 use crate::message::{Decision, Inbound, Sender, new_id, now};
 use crate::plugin::manifest::Need;
-use crate::plugin::registry::{Idle, RoleKind, Snapshot};
+use crate::plugin::registry::{Broken, Idle, RoleKind, Snapshot};
 use crate::plugin::{Plugin, check_kind, digest};
 use crate::session::{Catalogue as _, Key, Tapped};
 use crate::store::{Granted, Session, StoreError};
@@ -355,11 +355,7 @@ impl Admin {
                 let words = aside.map(|(name, aside)| format!("{name} {}", aside_in_words(&aside)));
                 (Standing::Aside, Some(words.collect::<Vec<_>>().join("; ")))
             }
-            (false, _) => (
-                Standing::Ready,
-                serving
-                    .map(|broken| format!("its file is broken now ({}); the last good version serves", broken.reason)),
-            ),
+            (false, _) => (Standing::Ready, broken_or_idle(serving, &idle)),
         };
         let granted = |capability: &str| instances.iter().any(|(_, _, instance)| instance.grants.has(capability));
         let tools = self.0.tools.definitions();
@@ -664,6 +660,16 @@ fn find(snapshot: &Snapshot, name: &str) -> Option<Arc<Plugin>> {
     }
     let idle = snapshot.idle.iter().find(|idle| idle.name == name)?;
     snapshot.plugins.get(&idle.plugin).cloned()
+}
+
+/// What is wrong with a plugin that works.
+fn broken_or_idle(broken: Option<&Broken>, idle: &[&Idle]) -> Option<String> {
+    let broken =
+        broken.map(|broken| format!("its file is broken now ({}); the last good version serves", broken.reason));
+    let idle =
+        idle.iter().filter(|idle| !idle.unset).map(|idle| format!("{} does not work: {}", idle.name, idle.reason));
+    let all: Vec<String> = broken.into_iter().chain(idle).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 fn scope_of(needs: &[Need], capability: &str) -> Vec<String> {

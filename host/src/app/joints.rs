@@ -71,6 +71,11 @@ impl Power for ToolPower {
         // A tool that is unknown is taken for the worst.
         self.0.owner(tool).is_none_or(|owner| owner.grants.iter().next().is_some())
     }
+
+    fn owner(&self, tool: &str) -> Option<(String, String)> {
+        let owner = self.0.owner(tool)?;
+        Some((owner.plugin.manifest.name.clone(), owner.name.clone()))
+    }
 }
 
 /// The tools, with every secret of the host cut out of what they say: it goes to the model, and from there anywhere.

@@ -105,7 +105,7 @@ fn list(plugins: &[&PluginSummary], output: Output) -> Result<(), Failure> {
         .collect();
     output.table(&["NAME", "VERSION", "STANDING", "ROLE", "SERVES"], &rows)?;
     for plugin in plugins {
-        let interesting = matches!(plugin.standing, Standing::Waiting | Standing::Broken | Standing::Aside);
+        let interesting = !matches!(plugin.standing, Standing::Unset | Standing::Off);
         if let Some(reason) = plugin.reason.as_ref().filter(|_| interesting) {
             output.note(word(plugin.standing).1, &format!("{}: {}", plain(&plugin.name), plain(reason)));
         }

@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn five_breaks_within_a_minute_set_an_instance_aside_for_half_a_minute() {
         let (mut conduct, start) = (Conduct::default(), Instant::now());
-        assert_eq!(breaks(&mut conduct, start, 4), []);
+        assert_eq!(breaks(&mut conduct, start, 4), [0_u64; 0]);
         assert_eq!(conduct.aside(start), None);
         let aside = conduct.broke(seconds(start, 59), CALL, 4, "it trapped").unwrap();
         assert_eq!((pause(&aside), aside.times, aside.why.as_str()), (30, 1, "it trapped"));
@@ -160,7 +160,7 @@ mod tests {
             assert_eq!(conduct.broke(start, CALL, cause, "trap"), None);
             conduct.worked(CALL);
         }
-        assert_eq!(breaks(&mut conduct, start, 4), []);
+        assert_eq!(breaks(&mut conduct, start, 4), [0_u64; 0]);
         conduct.worked("tools.definitions");
         assert_eq!(conduct.strikes(), 4);
         assert!(conduct.broke(start, CALL, 99, "trap").is_some());

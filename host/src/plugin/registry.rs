@@ -7,16 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
-use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::folder::{Found, Known, Stamp, read_folder, read_index, write_index};
 use super::instance::{Host, Instance};
 use super::manifest::{Manifest, Need, Secret, SecretUse};
 use super::standing::{Standing, Words, asks_no_more, expanded, weigh};
-use super::stock::wasm_files;
 use super::{Plugin, digest};
 use crate::capability::http::Entry;
 use crate::capability::said::Weight;
@@ -216,7 +215,11 @@ impl Registry {
     pub async fn scan(&self) -> Result<bool> {
         let mut files = self.files.lock().await;
         let (folder, good) = (self.folder.clone(), self.good.clone());
-        let known = files.iter().map(|(file, state)| (file.clone(), (state.stamp, state.seen.clone()))).collect();
+        let known = if files.is_empty() {
+            read_index(&self.good)
+        } else {
+            files.iter().map(|(file, state)| (file.clone(), (state.stamp, state.seen.clone()))).collect()
+        };
         let present = tokio::task::spawn_blocking(move || read_folder(&folder, &good, &known)).await??;
         let mut changed = false;
         let gone: Vec<String> = files.keys().filter(|file| !present.contains_key(*file)).cloned().collect();
@@ -247,6 +250,12 @@ impl Registry {
             *snapshot = Arc::new(next);
         }
         self.forget_retired(&files);
+        if changed {
+            // Of a broken file and of one that was touched just now nothing is known that would hold.
+            let held = files.iter().filter(|(_, state)| state.broken.is_none() && state.stamp.is_some());
+            let known: Known = held.map(|(file, state)| (file.clone(), (state.stamp, state.seen.clone()))).collect();
+            write_index(&self.good, &known);
+        }
         Ok(changed)
     }
 
@@ -687,77 +696,4 @@ fn usage_of(usage: &SecretUse, audience: Option<Entry>) -> Option<Use> {
         SecretUse::Digest => Use::Digest,
         SecretUse::Fact(claim) => Use::Fact(claim.clone()),
     })
-}
-
-/// One file as it was found.
-struct Found {
-    digest: String,
-    stamp: Option<Stamp>,
-    problem: Option<String>,
-}
-
-/// What the system says of a file, if it is old enough that a change since would show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-/// A change within the same tick of the file system's clock would not show.
-const TICK: Duration = Duration::from_secs(2);
-
-impl Stamp {
-    /// Of a file that was not touched lately. Whoever sets its times back still sets the time of that change.
-    fn of(path: &Path) -> Option<Self> {
-        use std::os::unix::fs::MetadataExt as _;
-        let about = std::fs::metadata(path).ok()?;
-        let changed = (about.ctime(), about.ctime_nsec());
-        let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(changed.0).ok()?))?;
-        let stamp =
-            Self { inode: about.ino(), size: about.size(), modified: (about.mtime(), about.mtime_nsec()), changed };
-        (at.elapsed().ok()? > TICK).then_some(stamp)
-    }
-}
-
-/// Reads all files and keeps their bytes by digest, so that what is inspected is what is run. A file that did not change
-/// since it was read last is not read again.
-fn read_folder(
-    folder: &Path,
-    good: &Path,
-    known: &BTreeMap<String, (Option<Stamp>, String)>,
-) -> Result<BTreeMap<String, Found>> {
-    let mut found = BTreeMap::new();
-    for file in wasm_files(folder)? {
-        let path = folder.join(&file);
-        // Before the bytes: what changes while they are read shows the next time.
-        let stamp = Stamp::of(&path);
-        if let Some((before, digest)) = known.get(&file)
-            && stamp.is_some()
-            && stamp == *before
-        {
-            found.insert(file, Found { digest: digest.clone(), stamp, problem: None });
-            continue;
-        }
-        let row = match std::fs::read(&path) {
-            Ok(bytes) => {
-                let digest = digest(&bytes);
-                let kept = good.join(format!("{digest}.wasm"));
-                let problem = super::check_kind(&bytes).err().map(|error| format!("{error:#}"));
-                if problem.is_none() && !kept.exists() {
-                    write_private(&kept, &bytes)?;
-                }
-                Found { digest, stamp, problem }
-            }
-            // Gone between listing and reading.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => {
-                let problem = Some(format!("it cannot be read: {error}"));
-                Found { digest: format!("unreadable:{error}"), stamp: None, problem }
-            }
-        };
-        found.insert(file, row);
-    }
-    Ok(found)
 }

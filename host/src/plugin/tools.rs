@@ -13,11 +13,12 @@ use tokio_util::sync::CancellationToken;
 use super::convert;
 use super::instance::{Around, Host, Instance};
 use super::registry::{Registry, RoleKind};
+use super::remembered;
 use crate::agent::ports::{Invocation, Progress, ToolError, Toolbox};
 use crate::capability::ledger::{self, Begun};
 use crate::capability::{Caller, LedgerEntry};
 use crate::failpoint::failpoint;
-use crate::message::{Content, ToolDefinition};
+use crate::message::{Content, ToolDefinition, arguments_hash};
 use crate::runtime::CallError;
 use crate::wit::role::tools as wit;
 
@@ -61,6 +62,19 @@ impl PluginTools {
         self.table.read().ok()?.owners.get(tool).cloned()
     }
 
+    /// The list of an instance; that of one which depends on nothing was remembered at an earlier start.
+    async fn asked(&self, instance: &Arc<Instance>, fresh: Option<&str>) -> Result<Vec<ToolDefinition>, String> {
+        let host = self.registry.host();
+        if fresh != Some(&instance.name)
+            && let Some(list) = remembered::recall(&host.runtime, instance)
+        {
+            return Ok(list);
+        }
+        let list = definitions(host, instance).await?;
+        remembered::remember(&host.runtime, instance, &list);
+        Ok(list)
+    }
+
     /// Asks every tools instance again. `fresh` names one whose list may have changed though its file did not.
     pub async fn refresh(&self, fresh: Option<&str>) {
         let snapshot = self.registry.snapshot();
@@ -73,7 +87,7 @@ impl PluginTools {
             let known = last.get(&instance.name).filter(|(old, _)| *old == key && fresh != Some(&instance.name));
             let definitions = match known {
                 Some((_, definitions)) => definitions.clone(),
-                None => match definitions(self.registry.host(), instance).await {
+                None => match self.asked(instance, fresh).await {
                     Ok(definitions) => definitions,
                     Err(why) => {
                         tracing::warn!("the tools of {} are not known: {why}", instance.name);
@@ -117,17 +131,10 @@ fn begin(host: &Host, instance: &Instance, invocation: &Invocation) -> Begun {
         caller,
         capability: "tools",
         what: invocation.name.clone(),
-        arguments: ledger::hash([canonical(&invocation.arguments).as_bytes()]),
+        arguments: arguments_hash(&invocation.arguments),
         ..LedgerEntry::default()
     };
     Begun::new(Arc::clone(&host.services.ledger), entry)
-}
-
-/// The same JSON whatever the order of its keys and its spaces.
-fn canonical(arguments: &str) -> String {
-    let Ok(mut value) = serde_json::from_str::<serde_json::Value>(arguments) else { return arguments.to_string() };
-    value.sort_all_objects();
-    value.to_string()
 }
 
 fn end<T, A>(begun: Begun, done: &Result<(Result<T, wit::ToolError>, A), CallError>) {

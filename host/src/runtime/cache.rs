@@ -74,7 +74,7 @@ impl Cache {
 
     /// Removes what is kept of a component.
     pub fn forget(&self, digest: &str) {
-        for ending in ["cwasm", "json"] {
+        for ending in ["cwasm", "json", "tools"] {
             // What cannot be removed is in nobody's way.
             let _ = std::fs::remove_file(self.path(digest, ending));
         }

@@ -14,8 +14,10 @@ use tokio::sync::watch;
 use super::{Desk, Key, Tap, Tapped, lock};
 use crate::agent::policy::{Facts, decide};
 use crate::agent::ports::{Answer, Approver, Policy};
-use crate::message::{Approval, Decision, Delivery, DeliveryContent, Sender, ToolCall, ToolDefinition, new_id, now};
-use crate::store::Decided;
+use crate::message::{
+    Approval, Decision, Delivery, DeliveryContent, Sender, ToolCall, ToolDefinition, arguments_hash, new_id, now,
+};
+use crate::store::{Decided, LedgerLine};
 
 const SUMMARY_MAX: usize = 300;
 const NO_ONE_THERE: &str = "The message came from a command line that nobody sits at. To allow it, the user can run the \
@@ -209,6 +211,27 @@ impl Approver for TurnApprover {
         match self.allowed.borrow().get(&call.name) {
             Some(by) => format!("session: allowed by {}", by.id),
             None => "not asked: the tool has no power".into(),
+        }
+    }
+
+    fn refused(&self, call: &ToolCall, why: &str) {
+        let (plugin, instance) = self.desk.power.owner(&call.name).unwrap_or_default();
+        let line = LedgerLine {
+            at: now(),
+            plugin,
+            instance,
+            session: Some(self.session.clone()),
+            turn: Some(self.turn.clone()),
+            operation: "tools.call".into(),
+            capability: "tools".into(),
+            what: call.name.clone(),
+            arguments: arguments_hash(&call.arguments),
+            approval: lock(&self.approved).get(&call.id).cloned().unwrap_or_default(),
+            outcome: why.into(),
+            ..LedgerLine::default()
+        };
+        if let Err(error) = self.desk.store.write_later(move |tx| tx.ledger_append(&line)) {
+            tracing::error!("the ledger does not tell of a call that was refused: {error}");
         }
     }
 
