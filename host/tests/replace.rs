@@ -17,7 +17,7 @@ use bench::{Bench, guest, lie};
 const VERSION: &str = "1.0.0-with-a-version-that-is-found-among-the-bytes";
 /// Some replacements before memory is looked at: allocators and caches fill up.
 const WARM: usize = 40;
-/// And some more; `OPENPISTA_SOAK` makes it a thousand.
+/// And some more.
 const REPLACED: usize = 160;
 /// What a replacement may leave behind on the way, in bytes: far less than a component or what was compiled of it.
 const EACH_MOST: usize = 20_000;
@@ -42,9 +42,7 @@ async fn replace(bench: &Bench, numbers: std::ops::Range<usize>) {
     }
 }
 
-#[tokio::test]
-async fn a_component_that_is_replaced_again_and_again_leaves_memory_and_cache_as_they_were() {
-    let many = if std::env::var_os("OPENPISTA_SOAK").is_some() { 1_000 } else { REPLACED };
+async fn leaves_nothing_behind(many: usize) {
     let bench = Bench::new(&[("pure.wasm", guest("guest-pure"))], "").await;
     replace(&bench, 0..WARM).await;
     let before = resident();
@@ -59,4 +57,15 @@ async fn a_component_that_is_replaced_again_and_again_leaves_memory_and_cache_as
     assert!(files("cache") <= 6 && files("cache/good") <= 4, "{} {}", files("cache"), files("cache/good"));
     let list = bench.app.registry.snapshot();
     assert_eq!((list.plugins.len(), list.broken.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_component_that_is_replaced_again_and_again_leaves_memory_and_cache_as_they_were() {
+    leaves_nothing_behind(REPLACED).await;
+}
+
+#[tokio::test]
+#[ignore = "long; `cargo xtask soak`"]
+async fn soak_a_thousand_replacements_leave_memory_and_cache_as_they_were() {
+    leaves_nothing_behind(1_000).await;
 }

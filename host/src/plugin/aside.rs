@@ -171,7 +171,7 @@ mod tests {
         let (mut conduct, mut at) = (Conduct::default(), Instant::now());
         let mut pauses = Vec::new();
         for _ in 0..9 {
-            let [pause] = breaks(&mut conduct, at, 5).try_into().unwrap();
+            let pause = *breaks(&mut conduct, at, 5).first().unwrap();
             pauses.push(pause);
             at = seconds(at, pause + 1);
         }

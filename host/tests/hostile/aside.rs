@@ -130,7 +130,7 @@ fn frame(connection: u64, text: &str) -> Event {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_channel_that_traps_at_some_messages_loses_none_of_the_others() {
     let files = [("channel.wasm", guest("guest-hostile-channel")), ("pure.wasm", guest("guest-pure"))];
-    let bench = Bench::new(&files, "[channels.hostile]\nsettings = { opens = \"dial\" }\n").await;
+    let bench = Bench::new(&files, "[channels.hostile]\n").await;
     bench.app.plugins_changed().await;
     let channel = || -> Arc<Instance> {
         Arc::clone(bench.app.registry.snapshot().get(RoleKind::Channel, "hostile").expect("the channel is loaded"))
