@@ -336,7 +336,10 @@ impl Registry {
                     plugin.manifest.version,
                     plugin.digest.get(..12).unwrap_or_default()
                 );
-                if let Err(error) = write_private(&self.good_note(file), found.digest.as_bytes()) {
+                let note = self.good_note(file);
+                // At each start there are as many as plugins.
+                let noted = std::fs::read(&note).is_ok_and(|noted| noted == found.digest.as_bytes());
+                if !noted && let Err(error) = write_private(&note, found.digest.as_bytes()) {
                     tracing::warn!("{error:#}");
                 }
                 FileState { seen: found.digest, stamp: found.stamp, plugin: Some(Arc::new(plugin)), broken: None }

@@ -31,7 +31,7 @@ async fn show(bench: &Bench, change: impl FnOnce(&mut Request)) -> Vec<LedgerEnt
 #[tokio::test]
 async fn a_tool_call_and_what_it_asked_for_stand_there_with_their_arguments_outcome_and_time() {
     let files = [("pure.wasm", guest("guest-pure")), ("waiting.wasm", guest("guest-waiting"))];
-    let bench = Bench::new(&files, "[tools.pure]\n[tools.waiting]\ngrants = { shell = [\"true\"] }\n").await;
+    let bench = Bench::new(&files, "[tools.waiting]\ngrants = { shell = [\"true\"] }\n").await;
     let call = |tool: &'static str, arguments| bench.call(tool, arguments, CancellationToken::new());
     call("pure.echo", json!({"a": 1, "b": 2})).await.unwrap();
     call("pure.echo", json!({"b": 2, "a": 1})).await.unwrap();
@@ -41,7 +41,7 @@ async fn a_tool_call_and_what_it_asked_for_stand_there_with_their_arguments_outc
 
     let mut pure = show(&bench, |request| {
         if let Request::LedgerShow { plugin, .. } = request {
-            *plugin = Some("pure".into());
+            *plugin = Some("tool-pure-with-a-name-that-is-found-among-the-bytes".into());
         }
     })
     .await;
