@@ -25,6 +25,8 @@ mod lines;
 mod messenger;
 #[path = "figures/model.rs"]
 mod model;
+#[path = "figures/plugins.rs"]
+mod plugins;
 #[path = "figures/process.rs"]
 mod process;
 #[path = "figures/table.rs"]
@@ -39,8 +41,9 @@ use table::{Row, percentile, size, time};
 const MESSAGE: &str = "Please have a look at the folder with the pictures and tell me what is new in it.";
 
 /// Each figure by its name on the command line.
-const FIGURES: [&str; 12] = [
-    "tool", "start", "idle", "web", "clients", "session", "deltas", "waiting", "channel", "socket", "channels", "lines",
+const FIGURES: [&str; 14] = [
+    "tool", "start", "idle", "web", "clients", "session", "deltas", "waiting", "channel", "socket", "channels",
+    "plugins", "replace", "lines",
 ];
 
 #[tokio::main]
@@ -80,6 +83,8 @@ async fn figure(name: &str, model: &Model) -> Result<Vec<Row>> {
         "channel" => channels::round_trip(model).await,
         "socket" => channels::busy_socket(model).await,
         "channels" => channels::idle(model).await,
+        "plugins" => plugins::installed(&model.address).await,
+        "replace" => plugins::replaced().await,
         _ => lines::lines(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../components")),
     }
 }

@@ -5,6 +5,7 @@
 //! without either was cut off. Without a daemon the command builds a [`Handler`] in its own process and asks that, so a
 //! command is written once.
 
+mod about;
 mod called;
 mod client;
 mod installing;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use about::*;
 pub use called::{CallFailure, Called, Denied, FailureKind};
 pub use client::{Answers, AskError, Link};
 pub use installing::*;

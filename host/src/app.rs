@@ -4,6 +4,7 @@
 //! `session show` need when no daemon runs. [`App::serve`] adds the sockets and goes on with what was left.
 
 mod admin;
+mod archive;
 mod installing;
 mod joints;
 mod notes;
@@ -129,6 +130,7 @@ impl App {
             connections: Arc::clone(&hub) as _,
             ledger: Arc::new(notes::Notes::new(store.clone())),
             known: Arc::clone(&known),
+            said: Arc::default(),
         });
         skills.join(&services);
         let registry = Arc::new(Registry::new(
@@ -230,6 +232,7 @@ impl App {
         });
         let looking = tokio::spawn(Arc::clone(self).watch_skills());
         let providing = tokio::spawn(Arc::clone(self).provide());
+        let archiving = tokio::spawn(archive::Archives::of(&self.config).tend(self.store.clone(), self.quit.clone()));
         let asking = tokio::spawn({
             let models = Arc::clone(&self.models);
             async move { models.refresh().await }
@@ -246,6 +249,7 @@ impl App {
         let _ = watching.await;
         let _ = tending.await;
         let _ = looking.await;
+        let _ = archiving.await;
         self.close().await;
         Ok(())
     }
@@ -401,13 +405,7 @@ fn wishes(config: &Config) -> Result<Wishes> {
             settings: instance.settings.clone(),
             secrets,
             words: Words { granted: instance.grants.clone(), denied: BTreeSet::new() },
-            limits: (instance.memory.is_some() || instance.running.is_some()).then(|| Limits {
-                memory: instance
-                    .memory
-                    .map_or(limits(config).memory, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
-                ticks: instance.running.map_or(limits(config).ticks, crate::runtime::ticks),
-                ..limits(config)
-            }),
+            limits: Some(limits(&config.limits.with(&instance.limits))),
         };
         instances.insert((kind, instance.name.clone()), wanted);
     }
@@ -421,21 +419,21 @@ fn wishes(config: &Config) -> Result<Wishes> {
         instances,
         plugins: config.plugins.pinned.iter().map(|(name, pinned)| (name.clone(), pinned.grants.clone())).collect(),
         safe_mode: config.plugins.safe_mode,
-        limits: limits(config),
+        limits: limits(&config.limits),
         environment: config.environment.clone(),
     })
 }
 
-fn limits(config: &Config) -> Limits {
+fn limits(limits: &config::Limits) -> Limits {
     let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     Limits {
-        memory: size(config.limits.memory),
-        ticks: crate::runtime::ticks(config.limits.running),
-        table_elements: size(config.limits.table_elements),
-        instances: size(config.limits.instances),
-        resources: size(config.limits.resources),
-        transfer: size(config.limits.host_call),
-        live_calls: size(config.limits.live_calls),
+        memory: size(limits.memory),
+        ticks: crate::runtime::ticks(limits.running),
+        table_elements: size(limits.table_elements),
+        instances: size(limits.instances),
+        resources: size(limits.resources),
+        transfer: size(limits.host_call),
+        live_calls: size(limits.live_calls),
     }
 }
 

@@ -13,7 +13,9 @@ pub mod control;
 pub mod deltas;
 pub mod gateway;
 pub mod http;
+pub mod ledger;
 pub mod log;
+pub mod said;
 pub mod secrets;
 pub mod settings;
 pub mod shell;
@@ -27,6 +29,7 @@ use wasmtime::component::{HasData, ResourceTable};
 
 use crate::grant::Grants;
 pub use crate::wit::types::Error;
+pub use ledger::{Ledger, LedgerEntry};
 
 /// An error of a capability for a person: what is made from the contract shows itself as code.
 pub fn in_words(error: &Error) -> &str {
@@ -57,6 +60,8 @@ pub struct Caller {
     pub turn: Option<String>,
     /// Which of the contract's calls: `tools.call`, `channel.receive`, …
     pub operation: &'static str,
+    /// Who or what let it run, for a tool call: a rule, the session's word, an approval. Empty: nothing had to.
+    pub approval: String,
 }
 
 /// One call of a guest: what the host knows and holds for it.
@@ -154,25 +159,8 @@ pub struct Services {
     pub ledger: Arc<dyn Ledger>,
     /// Every secret of the host, so that none gets into the log or out of a process.
     pub known: Arc<secrets::Known>,
-}
-
-/// One line of the ledger.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerEntry {
-    /// Who.
-    pub caller: Caller,
-    /// `http`, `shell`, …
-    pub capability: &'static str,
-    /// What, with secrets cut out: `GET api.example.org/v1`.
-    pub what: String,
-    /// It was allowed.
-    pub allowed: bool,
-}
-
-/// Takes notes; must not block and never fails towards the guest.
-pub trait Ledger: Send + Sync {
-    /// One note.
-    fn note(&self, entry: LedgerEntry);
+    /// What plugins said last.
+    pub said: Arc<said::Said>,
 }
 
 /// A note is cut here: what is noted is a guest's argument, and thousands of notes may wait to be written.
@@ -197,15 +185,6 @@ impl Call {
     /// A text without the secrets of anybody, and with names in place of this call's stand-ins.
     pub fn clean(&self, text: &str) -> String {
         self.services.known.cleaned(self.secrets.redact(text))
-    }
-}
-
-impl View<'_> {
-    /// Notes a capability call.
-    pub fn note(&self, capability: &'static str, what: impl Into<String>, allowed: bool) {
-        let mut what = self.call.clean(&what.into());
-        what.truncate(what.floor_char_boundary(NOTE_MAX));
-        self.call.services.ledger.note(LedgerEntry { caller: self.call.caller.clone(), capability, what, allowed });
     }
 }
 

@@ -11,6 +11,7 @@ mod connect;
 mod daemon;
 mod doctor;
 mod installing;
+mod ledger;
 mod lists;
 mod logging;
 mod plugin;
@@ -262,7 +263,7 @@ async fn ask(context: Context, command: Command) -> Result<Exit, Failure> {
         Command::Status => lists::status(&context).await,
         Command::Model(command) => lists::models(&context, command).await,
         Command::Channel(command) => lists::channels(&context, command).await,
-        Command::Ledger(command) => lists::ledger(&context, command).await,
+        Command::Ledger(command) => ledger::run(&context, command).await,
         // Done before there is anyone to ask.
         Command::Run(_) | Command::Config(_) | Command::Completions { .. } | Command::Version => Ok(Exit::Done),
     }

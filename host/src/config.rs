@@ -8,6 +8,7 @@
 //! A key `[agent] max_tool_rounds` is also the variable `OPENPISTA_AGENT_MAX_TOOL_ROUNDS`.
 
 mod instance;
+mod limits;
 mod pinned;
 mod read;
 mod scalar;
@@ -17,7 +18,6 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use toml::de::DeTable;
 
 use instance::ServerWishes;
 pub use instance::{Contacts, Instance, Role, Secret, SecretError, SecretSource, is_name};
+pub use limits::{LimitWishes, Limits};
 pub use pinned::{Pinned, RegistryLogin};
 pub use read::{Origin, Problem, Setting, suggestion};
 use read::{Reader, choose};
@@ -33,7 +34,6 @@ pub use skills::{SkillContext, Skills};
 
 /// What the web channel calls the server's token.
 const WEB_TOKEN: &str = "web-token";
-const MEMORY: RangeInclusive<u64> = 1 << 20..=4 << 30;
 
 /// What the configuration is made of.
 #[derive(Debug, Clone)]
@@ -103,6 +103,8 @@ pub struct Config {
     pub policy: Policy,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[ledger]`.
+    pub ledger: Ledger,
     /// `[store]`.
     pub store: Store,
     /// `[log]`.
@@ -238,6 +240,11 @@ impl Policy {
     }
 }
 
+/// A duration as a person writes it: `90s`, `2m`, `1h30m`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    scalar::duration(&Value::from(text))
+}
+
 /// `*` stands for any characters, also none.
 fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
@@ -258,23 +265,15 @@ fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// `[limits]`: of one call of a guest, unless its instance says else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes.
-    pub memory: u64,
-    /// Time that wasm runs; waiting is not counted.
-    pub running: Duration,
-    /// Elements of one table.
-    pub table_elements: u64,
-    /// Core instances, memories and tables within a component.
-    pub instances: u64,
-    /// Live resources of one call.
-    pub resources: u64,
-    /// Bytes that one host call may carry.
-    pub host_call: u64,
-    /// Calls of one plugin at the same time.
-    pub live_calls: u64,
+/// `[ledger]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ledger {
+    /// Lines in the database.
+    pub keep: u64,
+    /// Whether older ones are kept in files.
+    pub archive: bool,
+    /// Bytes of those together.
+    pub archive_size: u64,
 }
 
 /// `[store]`.
@@ -359,9 +358,10 @@ impl Config {
     fn read<'a>(reader: &mut Reader<'a>, root: &DeTable<'a>, sources: &Sources, file: &Path) -> Self {
         let home = &sources.home;
         let mut wishes = ServerWishes::default();
-        let providers = instance::read(reader, root, Role::Provider, &mut wishes);
-        let mut channels = instance::read(reader, root, Role::Channel, &mut wishes);
-        let tools = instance::read(reader, root, Role::Tool, &mut wishes);
+        let (limits, ceiling) = limits::read(reader, root);
+        let providers = instance::read(reader, root, Role::Provider, &ceiling, &mut wishes);
+        let mut channels = instance::read(reader, root, Role::Channel, &ceiling, &mut wishes);
+        let tools = instance::read(reader, root, Role::Tool, &ceiling, &mut wishes);
         let agent = agent(reader, root, sources);
         if wishes.token.is_none() {
             wishes.token = channels.get("web").and_then(|web| web.secrets.get(WEB_TOKEN)).cloned();
@@ -372,7 +372,7 @@ impl Config {
         }
         let operator = operator(reader, root);
         let policy = policy(reader, root);
-        let limits = limits(reader, root);
+        let ledger = ledger(reader, root);
         let store = store(reader, root, home);
         let log = log(reader, root);
         let plugins = plugins(reader, root, home);
@@ -384,6 +384,7 @@ impl Config {
             "operator",
             "policy",
             "limits",
+            "ledger",
             "store",
             "log",
             "plugins",
@@ -404,6 +405,7 @@ impl Config {
             operator,
             policy,
             limits,
+            ledger,
             store,
             log,
             plugins,
@@ -442,8 +444,7 @@ fn web_channel(channels: &mut BTreeMap<String, Instance>) -> &mut Instance {
         settings: Map::new(),
         secrets: BTreeMap::new(),
         grants: BTreeMap::new(),
-        memory: None,
-        running: None,
+        limits: LimitWishes::default(),
         mount: None,
         contacts: None,
         allow: Vec::new(),
@@ -647,20 +648,16 @@ fn policy<'a>(reader: &mut Reader<'a>, root: &DeTable<'a>) -> Policy {
     Policy { default, tools, reask_after_untrusted }
 }
 
-fn limits<'a>(reader: &mut Reader<'a>, root: &DeTable<'a>) -> Limits {
-    let table = table(reader, root, "limits");
-    let mut section = reader.section("limits", table);
-    let limits = Limits {
-        memory: section.size("memory", 64 << 20, MEMORY),
-        running: section.duration("running", Duration::from_secs(30)),
-        table_elements: section.count("table_elements", 100_000, 1_000..=10_000_000),
-        instances: section.count("instances", 64, 1..=1_000),
-        resources: section.count("resources", 128, 8..=100_000),
-        host_call: section.size("host_call", 24 << 20, 1 << 20..=256 << 20),
-        live_calls: section.count("live_calls", 2_000, 1..=100_000),
+fn ledger<'a>(reader: &mut Reader<'a>, root: &DeTable<'a>) -> Ledger {
+    let table = table(reader, root, "ledger");
+    let mut section = reader.section("ledger", table);
+    let ledger = Ledger {
+        keep: section.count("keep", 100_000, 100..=1_000_000),
+        archive: section.boolean("archive", true),
+        archive_size: section.size("archive_size", 256 << 20, 1 << 20..=1 << 40),
     };
     section.end();
-    limits
+    ledger
 }
 
 fn store<'a>(reader: &mut Reader<'a>, root: &DeTable<'a>, home: &Path) -> Store {

@@ -15,6 +15,7 @@ mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -106,6 +107,8 @@ pub struct Gateway {
     /// What an earlier run left is known: deliveries begin.
     resumed: CancellationToken,
     stop: CancellationToken,
+    /// Events so far, so that one that is tried again is known.
+    events: AtomicU64,
 }
 
 /// A channel that is open.
@@ -198,6 +201,7 @@ impl Gateway {
             peers: Mutex::default(),
             resumed: CancellationToken::new(),
             stop: CancellationToken::new(),
+            events: AtomicU64::new(0),
         })
     }
 

@@ -128,6 +128,16 @@ pub struct Extension {
     pub data: String,
 }
 
+/// SHA-256 of a tool call's arguments, in hex: of their JSON without spaces and with sorted keys.
+pub fn arguments_hash(arguments: &str) -> String {
+    use sha2::{Digest as _, Sha256};
+    let canonical = serde_json::from_str::<serde_json::Value>(arguments).map(|mut value| {
+        value.sort_all_objects();
+        value.to_string()
+    });
+    hex::encode(Sha256::digest(canonical.as_deref().unwrap_or(arguments)))
+}
+
 /// What the model is told about a tool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolDefinition {

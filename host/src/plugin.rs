@@ -1,15 +1,21 @@
 //! Plugins: `.wasm` files in a folder, each a component that describes itself.
 //!
 //! `Plugin` is one such file as it was last good. `registry` keeps the folder and what is made of it, `stock` lays out
-//! the first-party ones, `watch` notices changes; `instance` runs calls; `provider`, `tools` and `channel` put the
+//! the first-party ones, `watch` notices changes; `instance` runs calls, `record` counts
+//! them, `aside` says when one breaks too often; `provider`, `tools` and `channel` put the
 //! contract's roles behind the host's ports.
 
+pub mod aside;
 pub mod channel;
 pub mod convert;
+pub mod folder;
 pub mod instance;
 pub mod manifest;
 pub mod provider;
+pub mod record;
 pub mod registry;
+pub mod remembered;
+pub mod settings;
 pub mod standing;
 pub mod stock;
 pub mod tools;

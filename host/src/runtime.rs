@@ -68,9 +68,29 @@ pub enum CallError {
         /// The call's time limit.
         after: Duration,
     },
+    /// It broke too often lately and is not called for a while.
+    #[error(
+        "{instance} is set aside for {} more: it broke again and again, the last time because {why}. To use it at once: \
+         openpista-host plugin resume {instance}",
+        in_words(*.left)
+    )]
+    Aside {
+        /// Which instance.
+        instance: String,
+        /// For so long.
+        left: Duration,
+        /// What broke last.
+        why: String,
+    },
     /// The turn was cancelled and the guest did not return in time.
     #[error("cancelled")]
     Cancelled,
+}
+
+/// `30 s`, `8 min`, rounded up.
+pub fn in_words(time: Duration) -> String {
+    let seconds = time.as_millis().div_ceil(1_000);
+    if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds.div_ceil(60)) }
 }
 
 /// The engine with its cache and its clock.

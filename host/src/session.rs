@@ -78,9 +78,9 @@ pub trait Catalogue: Send + Sync {
 pub trait Power: Send + Sync {
     /// The tool's plugin was granted something that reaches out of its own memory.
     fn powerful(&self, tool: &str) -> bool;
-    /// Whose it is: what is allowed of one plugin is not allowed of another that comes to have the tool's name. Empty:
-    /// nobody knows.
-    fn owner(&self, tool: &str) -> String;
+    /// The plugin and the instance that have it: what is allowed of one is not allowed of another that comes to have the
+    /// tool's name. None: nobody knows.
+    fn owner(&self, tool: &str) -> Option<(String, String)>;
 }
 
 /// What skills say to the model.

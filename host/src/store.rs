@@ -52,7 +52,7 @@ pub use contacts::{Contact, Pairing};
 pub use error::{OpenError, StoreError};
 pub use grants::Granted;
 pub use inbox::{Accepted, InboxEntry, InboxKey, Turn};
-pub use ledger::{LedgerCheck, LedgerFilter, LedgerLine, LedgerPage};
+pub use ledger::{LedgerCheck, LedgerFilter, LedgerLine, LedgerPage, Stored as StoredLine, link as ledger_link};
 pub use messages::{Found, Hit, Stored};
 pub use outbox::{Attempts, Queued, Undelivered};
 pub use sessions::{Compaction, Session};

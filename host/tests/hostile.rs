@@ -8,6 +8,8 @@
     reason = "clippy.toml exempts test functions only, and this file is nothing but a test"
 )]
 
+#[path = "hostile/aside.rs"]
+mod aside;
 #[path = "hostile/bad_files.rs"]
 mod bad_files;
 #[path = "hostile/bench.rs"]
@@ -20,6 +22,8 @@ mod conversations;
 mod exhaustion;
 #[path = "hostile/grants.rs"]
 mod grants;
+#[path = "hostile/ledger.rs"]
+mod ledger;
 #[path = "hostile/over_time.rs"]
 mod over_time;
 #[path = "hostile/posing.rs"]

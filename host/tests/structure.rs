@@ -38,6 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "output::drawn",
             "plugin",
             "runtime::CallError",
+            "runtime::in_words",
             "session",
             "store",
             "transport",

@@ -41,6 +41,13 @@ impl Home {
         self.0.path().join("home")
     }
 
+    /// The folder of its plugins, made now if need be.
+    pub fn plugins(&self) -> Result<PathBuf> {
+        let folder = self.path().join("plugins");
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
     /// The token of the page.
     pub fn token(&self) -> Result<String> {
         Ok(std::fs::read_to_string(self.path().join("web-token"))?.trim().to_string())

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Grant, InstanceSummary, SaidLine, ToolSummary};
 use crate::message::{Decision, Message, Timestamp, ToolDefinition, Usage};
 
 /// One thing that is wanted.
@@ -96,6 +97,20 @@ pub enum Request {
         /// Capability and scope (empty: the capability whole); none: everything.
         grants: Vec<Grant>,
     },
+    /// Uses one that is set aside at once → [`Response::Resumed`].
+    PluginResume {
+        /// A plugin or an instance.
+        name: String,
+    },
+    /// What it wrote last, and the host about it → [`Response::Said`]…
+    PluginLog {
+        /// A plugin or an instance.
+        name: String,
+        /// At most so many lines.
+        last: usize,
+        /// And each new one, until the asker is gone.
+        follow: bool,
+    },
     /// Those that are there now, broken ones, too → [`Response::Skill`]…
     SkillList,
     /// With its text → [`Response::Skill`].
@@ -155,6 +170,15 @@ pub enum Request {
     LedgerShow {
         /// Of this plugin or instance.
         plugin: Option<String>,
+        /// Only of this instance.
+        #[serde(default)]
+        instance: Option<String>,
+        /// Only of this capability.
+        #[serde(default)]
+        capability: Option<String>,
+        /// Not older than this.
+        #[serde(default)]
+        since: Option<Timestamp>,
         /// Of this session.
         session: Option<String>,
         /// Only what was denied.
@@ -187,6 +211,13 @@ pub enum Response {
     },
     /// One plugin.
     Plugin(PluginSummary),
+    /// These instances were set aside and are used again.
+    Resumed {
+        /// Their names.
+        instances: Vec<String>,
+    },
+    /// One line of a plugin.
+    Said(SaidLine),
     /// The tools of one instance.
     Tools(Vec<ToolDefinition>),
     /// A tool that was called by hand, while it runs: a line of its progress.
@@ -218,6 +249,15 @@ pub enum Response {
         lines: u64,
         /// The first one that is not as it was written.
         broken_at: Option<u64>,
+        /// How many of them are in archives.
+        #[serde(default)]
+        archived: u64,
+        /// The archive that is not as it was written.
+        #[serde(default)]
+        archive: Option<String>,
+        /// Lines between the archives and the rest that nobody kept.
+        #[serde(default)]
+        missing: u64,
     },
     /// Sessions whose turns were ended.
     Stopped {
@@ -293,6 +333,9 @@ pub struct Status {
     pub address: Option<String>,
     /// Turns that run now.
     pub turns: usize,
+    /// Instances that are set aside.
+    #[serde(default)]
+    pub aside: Vec<String>,
 }
 
 /// What a followed turn says, in order.
@@ -428,21 +471,14 @@ pub struct SessionSummary {
     pub usage: Usage,
 }
 
-/// A capability with a scope: `http=api.example.com`, or `shell` alone for one without a scope.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
-    /// The capability.
-    pub capability: String,
-    /// In the capability's own words.
-    pub scope: Vec<String>,
-}
-
 /// How a plugin stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// It serves.
     Ready,
+    /// It broke again and again, and is not called for a while.
+    Aside,
     /// It asks for more than it has.
     Waiting,
     /// It is only not set up.
@@ -486,9 +522,48 @@ pub struct PluginSummary {
     pub secrets: Vec<(String, bool)>,
     /// JSON Schema of its settings.
     pub settings: Option<serde_json::Value>,
+    /// Interfaces that it imports.
+    #[serde(default)]
+    pub imports: Vec<String>,
+    /// Interfaces that it exports.
+    #[serde(default)]
+    pub exports: Vec<String>,
+    /// Its tools with their schemas.
+    #[serde(default)]
+    pub tool_definitions: Vec<ToolSummary>,
+    /// Its instances that work, in detail.
+    #[serde(default)]
+    pub serving: Vec<InstanceSummary>,
     /// Where it came from, if it was installed by a command or the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installed: Option<super::InstalledSummary>,
+}
+
+impl PluginSummary {
+    /// Of something that is no plugin, or none yet.
+    pub fn bare(name: &str, file: &str, standing: Standing, reason: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            version: String::new(),
+            description: String::new(),
+            file: file.to_owned(),
+            digest: String::new(),
+            stock: false,
+            roles: Vec::new(),
+            standing,
+            reason: Some(reason.to_owned()),
+            instances: Vec::new(),
+            tools: Vec::new(),
+            needs: Vec::new(),
+            secrets: Vec::new(),
+            settings: None,
+            installed: None,
+            imports: Vec::new(),
+            exports: Vec::new(),
+            tool_definitions: Vec::new(),
+            serving: Vec::new(),
+        }
+    }
 }
 
 /// A skill.
@@ -630,6 +705,18 @@ pub struct LedgerEntry {
     pub what: String,
     /// It was allowed.
     pub allowed: bool,
+    /// SHA-256 of the arguments, in hex.
+    #[serde(default)]
+    pub arguments: String,
+    /// Who or what let a tool call run.
+    #[serde(default)]
+    pub approval: String,
+    /// What came of it.
+    #[serde(default)]
+    pub outcome: String,
+    /// How long it took, in µs.
+    #[serde(default)]
+    pub took: Option<u64>,
 }
 
 /// How a finding is to be taken.

@@ -51,7 +51,7 @@ fn step(error: &ProviderError, tries: u32, jitter: u8, left: Duration) -> Step {
         ProviderError::AuthRequired(_) | ProviderError::AccessDenied(_) | ProviderError::BadRequest(_) => {
             return Step::End;
         }
-        ProviderError::Exhausted(_) => return Step::Fallback,
+        ProviderError::Exhausted(_) | ProviderError::SetAside(_) => return Step::Fallback,
         ProviderError::ContextTooLong(_) => return Step::Compact,
         ProviderError::Other(_) if tries > 0 => return Step::Fallback,
         ProviderError::RateLimited(Some(ms)) => Duration::from_millis(u64::from(*ms)),

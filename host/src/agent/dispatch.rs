@@ -63,7 +63,10 @@ impl Dispatch<'_> {
         // What is run is what was looked at: while a person thinks, another plugin may take the name, or the tool may become
         // one that does something else.
         let edition = self.scope.turn.toolbox.edition(&call.name);
-        self.approve(&call, tool).await.map_err(failed)?;
+        if let Err((why, told)) = self.approve(&call, tool).await {
+            self.scope.turn.approver.refused(&call, why);
+            return Err(failed(told));
+        }
         self.execute(call, edition).await
     }
 
@@ -90,15 +93,17 @@ impl Dispatch<'_> {
         }
     }
 
-    async fn approve(&self, call: &ToolCall, tool: &ToolDefinition) -> std::result::Result<(), String> {
+    /// A refusal: in a word for the ledger, and in words for the model.
+    async fn approve(&self, call: &ToolCall, tool: &ToolDefinition) -> std::result::Result<(), (&'static str, String)> {
         let scope = self.scope;
         if scope.stop.is_cancelled() {
-            return Err(STOPPED.into());
+            return Err(("stopped", STOPPED.into()));
         }
         match scope.turn.approver.policy(call, tool, self.untrusted) {
             Policy::Allow => return Ok(()),
             Policy::Deny => {
-                return Err(format!("Not run: the policy here denies `{}`. Do not try it again.", call.name));
+                let told = format!("Not run: the policy here denies `{}`. Do not try it again.", call.name);
+                return Err(("denied by the policy", told));
             }
             Policy::Ask => (),
         }
@@ -115,12 +120,15 @@ impl Dispatch<'_> {
         scope.emit(Event::ApprovalOver { call: call.id.clone(), decision });
         match answer {
             Answer::Said(Decision::AllowOnce | Decision::AllowSession) => Ok(()),
-            Answer::Said(Decision::Deny) => Err(DENIED.into()),
-            _ if scope.stop.is_cancelled() => Err(STOPPED.into()),
-            Answer::Late => Err(UNANSWERED.into()),
-            Answer::Nobody(why) => Err(format!(
-                "Not run: this call needs the user's approval, and nobody could be asked. {why} Do not try it again; say \
+            Answer::Said(Decision::Deny) => Err(("denied by a person", DENIED.into())),
+            _ if scope.stop.is_cancelled() => Err(("stopped", STOPPED.into())),
+            Answer::Late => Err(("not answered in time", UNANSWERED.into())),
+            Answer::Nobody(why) => Err((
+                "nobody to ask",
+                format!(
+                    "Not run: this call needs the user's approval, and nobody could be asked. {why} Do not try it again; say \
                  what you wanted to do and how it can be allowed."
+                ),
             )),
         }
     }
@@ -146,6 +154,7 @@ impl Dispatch<'_> {
         let mut task = AbortOnDropHandle::new(tokio::spawn({
             let toolbox = Arc::clone(&scope.turn.toolbox);
             let cancel = cancel.clone();
+            let approval = scope.turn.approver.grounds(&call);
             let invocation = Invocation {
                 id: call.id,
                 name: call.name,
@@ -153,6 +162,7 @@ impl Dispatch<'_> {
                 session: scope.turn.session.clone(),
                 turn: scope.turn.id.clone(),
                 edition,
+                approval,
             };
             async move { toolbox.call(invocation, progress, cancel).await }
         }));

@@ -102,6 +102,9 @@ pub enum ProviderError {
     /// No connection, or it broke.
     #[error("the connection to the model's service failed: {0}")]
     Transport(String),
+    /// It broke too often lately and is not asked for a while.
+    #[error("{0}")]
+    SetAside(String),
     /// A trap, a limit, or else.
     #[error("{0}")]
     Other(String),
@@ -180,6 +183,8 @@ pub struct Invocation {
     pub turn: String,
     /// What [`Toolbox::edition`] said when the call was looked at; another one is not run.
     pub edition: Option<String>,
+    /// Who or what let it run, for the ledger.
+    pub approval: String,
 }
 
 /// Takes a line of a tool's progress; must not block.
@@ -244,4 +249,10 @@ pub trait Approver: Send + Sync {
     /// Asks a person and waits. If the tool is allowed for the session meanwhile, by the answer about another call, and
     /// `policy` would let this one run now, that is the answer.
     async fn ask(&self, call: &ToolCall, tool: &ToolDefinition, untrusted: bool) -> Answer;
+    /// Why a call runs that was let run, for the ledger: a rule, the session's word, an approval.
+    fn grounds(&self, _call: &ToolCall) -> String {
+        String::new()
+    }
+    /// A call does not run, for this reason: for the ledger.
+    fn refused(&self, _call: &ToolCall, _why: &str) {}
 }

@@ -2,6 +2,8 @@
 
 mod channels;
 pub(in crate::app) mod installing;
+mod ledger;
+mod plugins;
 mod skills;
 mod tools;
 
@@ -11,20 +13,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::shown::{needs, roles, summary, turn_event};
+use super::shown::{aside_in_words, needs, roles, summary, tool_summary, turn_event};
 use super::{App, joints};
 use crate::admin::{
-    Check, CheckStatus, Grant, Handler, LedgerEntry, ModelSummary, PluginSummary, Refusal, Request, Response,
-    ResponseSink, Standing, Status, TurnEvent,
+    Check, CheckStatus, Grant, Handler, ModelSummary, PluginSummary, Refusal, Request, Response, ResponseSink,
+    Standing, Status, TurnEvent,
 };
 use crate::agent::event::Ending;
 use crate::agent::ports::Toolbox as _;
 use crate::message::{Decision, Inbound, Sender, new_id, now};
 use crate::plugin::Plugin;
 use crate::plugin::manifest::Need;
-use crate::plugin::registry::{Idle, RoleKind, Snapshot};
+use crate::plugin::registry::{Broken, Idle, RoleKind, Snapshot};
 use crate::session::{Catalogue as _, Key, Tapped};
-use crate::store::{Granted, LedgerCheck, LedgerFilter, Session, StoreError};
+use crate::store::{Granted, Session, StoreError};
 
 /// The instance that sits at this machine: `run -e`.
 const LOCAL: &str = "local";
@@ -108,16 +110,12 @@ impl Admin {
             | Request::ChannelForget { .. }
             | Request::ChannelRestart { .. }
             | Request::ChannelSkip { .. } => self.about_contacts(request, &out).await?,
-            Request::LedgerShow { plugin, session, denied, limit } => {
-                self.ledger(plugin, session, denied, limit, &out).await?;
-            }
+            Request::PluginResume { name } => self.resume(&name, &out).await?,
+            Request::PluginLog { name, last, follow } => self.log(&name, last, follow, &out).await?,
+            Request::LedgerShow { .. } => self.ledger(request, &out).await?,
             Request::LedgerVerify => {
-                let checked = self.0.store.read(|tx| tx.ledger_verify())?;
-                let (lines, broken_at) = match checked {
-                    LedgerCheck::Whole(lines) => (lines, None),
-                    LedgerCheck::Broken(number) => (number, Some(number)),
-                };
-                out.send(Response::LedgerChecked { lines, broken_at }).await?;
+                let found = self.ledger_verify().await?;
+                out.send(found).await?;
             }
             Request::Doctor => {
                 for check in self.doctor() {
@@ -135,6 +133,7 @@ impl Admin {
             started: self.0.started,
             address: self.0.open_address(),
             turns: self.0.sessions.busy(),
+            aside: self.aside().into_iter().map(|(name, aside)| format!("{name}: {aside}")).collect(),
         }
     }
 
@@ -315,10 +314,13 @@ impl Admin {
         let mut all: Vec<PluginSummary> =
             snapshot.plugins.values().map(|plugin| self.summary(&snapshot, plugin)).collect();
         let unused = snapshot.broken.iter().filter(|broken| broken.serving.is_none());
-        all.extend(unused.map(|broken| nothing_but(&broken.file, Standing::Broken, &broken.reason)));
+        all.extend(unused.map(|broken| {
+            PluginSummary::bare(broken.file.trim_end_matches(".wasm"), &broken.file, Standing::Broken, &broken.reason)
+        }));
         for file in self.0.registry.looking_at() {
             if !all.iter().any(|plugin| plugin.file == file) {
-                all.push(nothing_but(
+                all.push(PluginSummary::bare(
+                    file.trim_end_matches(".wasm"),
                     &file,
                     Standing::Loading,
                     "it is new and is being compiled; that takes some seconds, once",
@@ -345,7 +347,7 @@ impl Admin {
             .instances
             .iter()
             .filter(|(_, instance)| instance.plugin.digest == plugin.digest)
-            .map(|((_, name), instance)| (name.clone(), Arc::clone(instance)))
+            .map(|((role, name), instance)| (name.clone(), *role, Arc::clone(instance)))
             .collect();
         let idle: Vec<&Idle> = snapshot.idle.iter().filter(|idle| idle.plugin == plugin.manifest.name).collect();
         let serving = snapshot.broken.iter().find(|broken| broken.serving.as_ref() == Some(&plugin.digest));
@@ -354,13 +356,14 @@ impl Admin {
             (true, Some(idle)) if idle.unset => (Standing::Unset, Some(idle.reason.clone())),
             (true, Some(idle)) => (Standing::Broken, Some(idle.reason.clone())),
             (true, None) => (Standing::Off, Some("no instance of it is wanted; see config.toml".into())),
-            (false, _) => (
-                Standing::Ready,
-                serving
-                    .map(|broken| format!("its file is broken now ({}); the last good version serves", broken.reason)),
-            ),
+            (false, _) if instances.iter().any(|(_, _, instance)| instance.record.aside().is_some()) => {
+                let aside = instances.iter().filter_map(|(name, _, instance)| Some((name, instance.record.aside()?)));
+                let words = aside.map(|(name, aside)| format!("{name} {}", aside_in_words(&aside)));
+                (Standing::Aside, Some(words.collect::<Vec<_>>().join("; ")))
+            }
+            (false, _) => (Standing::Ready, broken_or_idle(serving, &idle)),
         };
-        let granted = |capability: &str| instances.iter().any(|(_, instance)| instance.grants.has(capability));
+        let granted = |capability: &str| instances.iter().any(|(_, _, instance)| instance.grants.has(capability));
         let tools = self.0.tools.definitions();
         let own = |tool: &str| self.0.tools.owner(tool).is_some_and(|owner| owner.plugin.digest == plugin.digest);
         PluginSummary {
@@ -382,13 +385,17 @@ impl Admin {
                 .map(|secret| {
                     let set = instances
                         .iter()
-                        .any(|(_, instance)| instance.secrets.values().iter().any(|(name, _)| *name == secret.name));
+                        .any(|(_, _, instance)| instance.secrets.values().iter().any(|(name, _)| *name == secret.name));
                     (secret.name.clone(), set)
                 })
                 .collect(),
-            instances: instances.into_iter().map(|(name, _)| name).collect(),
+            serving: instances.iter().map(|(_, role, instance)| self.instance(*role, instance)).collect(),
+            instances: instances.into_iter().map(|(name, ..)| name).collect(),
             settings: plugin.manifest.settings.clone(),
             installed: self.installed(plugin),
+            imports: plugin.shape.imports.clone(),
+            exports: plugin.shape.exports.clone(),
+            tool_definitions: tools.iter().filter(|tool| own(&tool.name)).map(tool_summary).collect(),
         }
     }
 
@@ -421,6 +428,10 @@ impl Admin {
             secrets: plugin.manifest.secrets.iter().map(|secret| (secret.name.clone(), false)).collect(),
             settings: plugin.manifest.settings.clone(),
             installed: None,
+            imports: plugin.shape.imports.clone(),
+            exports: plugin.shape.exports.clone(),
+            tool_definitions: Vec::new(),
+            serving: Vec::new(),
         }
     }
 
@@ -585,47 +596,6 @@ impl Admin {
         Ok(())
     }
 
-    async fn ledger(
-        &self,
-        plugin: Option<String>,
-        session: Option<String>,
-        denied: bool,
-        limit: usize,
-        out: &ResponseSink,
-    ) -> Result<(), Refusal> {
-        let session = match session {
-            Some(prefix) => Some(self.0.store.read(|tx| tx.session_find(&prefix))?.id),
-            None => None,
-        };
-        self.0.store.flush().await?;
-        let filter = LedgerFilter { plugin, session, allowed: denied.then_some(false), ..LedgerFilter::default() };
-        let mut before = None;
-        let mut left = limit;
-        while left > 0 {
-            let page = self.0.store.read(|tx| tx.ledger(&filter, before, left))?;
-            for (number, line) in page.lines {
-                left = left.saturating_sub(1);
-                out.send(Response::Ledger(LedgerEntry {
-                    number,
-                    at: line.at,
-                    plugin: line.plugin,
-                    instance: line.instance,
-                    session: line.session,
-                    operation: line.operation,
-                    capability: line.capability,
-                    what: line.what,
-                    allowed: line.allowed,
-                }))
-                .await?;
-            }
-            before = page.before;
-            if before.is_none() {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
     fn doctor(&self) -> Vec<Check> {
         let snapshot = self.0.registry.snapshot();
         let check = |name: &str, status, detail: String, advice: Option<String>| Check {
@@ -669,31 +639,15 @@ impl Admin {
         for idle in snapshot.idle.iter().filter(|idle| !idle.unset) {
             checks.push(check(&idle.name, CheckStatus::Warn, idle.reason.clone(), None));
         }
+        for (name, aside) in self.aside() {
+            let advice =
+                Some(format!("see `openpista-host plugin log {name}`; to use it at once: `plugin resume {name}`"));
+            checks.push(check(&name, CheckStatus::Warn, aside, advice));
+        }
         for clash in self.0.tools.clashes() {
             checks.push(check("tools", CheckStatus::Warn, clash, Some("rename or remove one of the two".into())));
         }
         checks
-    }
-}
-
-/// Of a file that is no plugin, or none yet.
-fn nothing_but(file: &str, standing: Standing, reason: &str) -> PluginSummary {
-    PluginSummary {
-        name: file.trim_end_matches(".wasm").to_string(),
-        version: String::new(),
-        description: String::new(),
-        file: file.to_string(),
-        digest: String::new(),
-        stock: false,
-        roles: Vec::new(),
-        standing,
-        reason: Some(reason.to_string()),
-        instances: Vec::new(),
-        tools: Vec::new(),
-        needs: Vec::new(),
-        secrets: Vec::new(),
-        settings: None,
-        installed: None,
     }
 }
 
@@ -707,6 +661,16 @@ fn find(snapshot: &Snapshot, name: &str) -> Option<Arc<Plugin>> {
     }
     let idle = snapshot.idle.iter().find(|idle| idle.name == name)?;
     snapshot.plugins.get(&idle.plugin).cloned()
+}
+
+/// What is wrong with a plugin that works.
+fn broken_or_idle(broken: Option<&Broken>, idle: &[&Idle]) -> Option<String> {
+    let broken =
+        broken.map(|broken| format!("its file is broken now ({}); the last good version serves", broken.reason));
+    let idle =
+        idle.iter().filter(|idle| !idle.unset).map(|idle| format!("{} does not work: {}", idle.name, idle.reason));
+    let all: Vec<String> = broken.into_iter().chain(idle).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 fn scope_of(needs: &[Need], capability: &str) -> Vec<String> {

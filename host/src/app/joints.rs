@@ -94,8 +94,9 @@ impl Power for ToolPower {
         })
     }
 
-    fn owner(&self, tool: &str) -> String {
-        self.tools.owner(tool).map(|owner| format!("{} {}", owner.plugin.manifest.name, owner.name)).unwrap_or_default()
+    fn owner(&self, tool: &str) -> Option<(String, String)> {
+        let owner = self.tools.owner(tool)?;
+        Some((owner.plugin.manifest.name.clone(), owner.name.clone()))
     }
 }
 

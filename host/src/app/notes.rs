@@ -103,6 +103,10 @@ fn append_gap(tx: &mut Writing<'_>, line: &LedgerLine, missing: u64) -> Result<(
         turn: None,
         operation: String::new(),
         capability: "ledger".into(),
+        arguments: String::new(),
+        approval: String::new(),
+        outcome: String::new(),
+        took: None,
         what: format!("{missing} notes are missing here: they came faster than they could be written"),
         ..line.clone()
     })
@@ -164,6 +168,10 @@ impl Ledger for Notes {
             capability: entry.capability.to_string(),
             what: entry.what,
             allowed: entry.allowed,
+            arguments: entry.arguments,
+            approval: entry.caller.approval,
+            outcome: entry.outcome,
+            took: entry.took.map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
         };
         let instance = line.instance.clone();
         let admitted = lock(&self.counts).admit(&instance);
@@ -185,7 +193,7 @@ mod tests {
 
     fn note(notes: &Notes, instance: &str, what: &str) {
         let caller = Caller { instance: instance.into(), ..Caller::default() };
-        notes.note(LedgerEntry { caller, capability: "http", what: what.into(), allowed: true });
+        notes.note(LedgerEntry { caller, capability: "http", what: what.into(), allowed: true, ..Default::default() });
     }
 
     /// The oldest first.

@@ -133,28 +133,8 @@ impl App {
             let reason = format!("[plugins.{name}] in the configuration: {why}");
             match list.iter_mut().find(|plugin| plugin.name == *name) {
                 Some(plugin) => plugin.reason = Some(reason),
-                None => list.push(missing(name, reason)),
+                None => list.push(PluginSummary::bare(name, "", Standing::Broken, &reason)),
             }
         }
-    }
-}
-
-fn missing(name: &str, reason: String) -> PluginSummary {
-    PluginSummary {
-        name: name.to_owned(),
-        version: String::new(),
-        description: String::new(),
-        file: String::new(),
-        digest: String::new(),
-        stock: false,
-        roles: Vec::new(),
-        standing: Standing::Broken,
-        reason: Some(reason),
-        instances: Vec::new(),
-        tools: Vec::new(),
-        needs: Vec::new(),
-        secrets: Vec::new(),
-        settings: None,
-        installed: None,
     }
 }

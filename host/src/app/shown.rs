@@ -1,8 +1,10 @@
 //! Parts as commands show them: from the host's own types to those of the admin socket.
 
-use crate::admin::{NeedSummary, SessionSummary, TurnEvent};
+use crate::admin::{NeedSummary, SessionSummary, ToolSummary, TurnEvent};
 use crate::agent::event::Event;
+use crate::message::ToolDefinition;
 use crate::plugin::Plugin;
+use crate::plugin::aside::Aside;
 use crate::store::Session;
 use crate::transport::State;
 
@@ -15,6 +17,34 @@ pub(super) fn in_words(state: &State) -> String {
         State::BackingOff { reason, .. } => format!("tried again soon: {reason}"),
         State::AuthRequired { reason } => format!("needs a credential: {reason}"),
         State::Off { reason } => format!("off: {reason}"),
+    }
+}
+
+/// That an instance is set aside, for how much longer, and why.
+pub(super) fn aside_in_words(aside: &Aside) -> String {
+    let left = aside.until.saturating_duration_since(tokio::time::Instant::now());
+    format!(
+        "is set aside for {} more (time {} in a row): it broke again and again, the last time because {}",
+        crate::runtime::in_words(left),
+        aside.times,
+        aside.why
+    )
+}
+
+/// A tool with its schema.
+pub(super) fn tool_summary(tool: &ToolDefinition) -> ToolSummary {
+    let hints = tool.hints;
+    let all = [
+        (hints.read_only, "read-only"),
+        (hints.destructive, "destructive"),
+        (hints.idempotent, "idempotent"),
+        (hints.open_world, "open-world"),
+    ];
+    ToolSummary {
+        name: tool.name.clone(),
+        description: tool.description.clone(),
+        parameters: serde_json::from_str(&tool.parameters).unwrap_or_default(),
+        hints: all.into_iter().filter(|(is, _)| *is).map(|(_, word)| word.to_string()).collect(),
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn library(config: &Config, runtime: &Arc<Runtime>) -> Result<Library
         limits: Limits {
             memory: usize::try_from(skills.memory).unwrap_or(usize::MAX),
             ticks: crate::runtime::ticks(skills.running),
-            ..limits(config)
+            ..limits(&config.limits)
         },
     };
     Library::new(settings, Arc::clone(runtime), &config.home.join("cache").join("skills"))

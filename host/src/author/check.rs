@@ -270,7 +270,7 @@ fn silent(error: &CallError, heard: &[u8]) -> Fault {
             format!("it was stopped while it described itself: {violation}"),
             "make it smaller: a plugin gets so much unless the person grants more under `limits`",
         ),
-        CallError::Cancelled => Fault::error("describe-trap", "cancelled", "try again"),
+        CallError::Cancelled | CallError::Aside { .. } => Fault::error("describe-trap", "cancelled", "try again"),
     }
 }
 
@@ -324,6 +324,7 @@ async fn offered(bench: &Bench, path: &Path, report: &mut Report) {
             Value::Object(settings).to_string().into(),
             Arc::new(secrets),
             Limits::default(),
+            Arc::default(),
         ));
         tools::offered(&bench.host, &instance).await
     };

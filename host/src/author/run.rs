@@ -85,7 +85,9 @@ impl Trial {
         let secrets = InstanceSecrets::new(&name, secrets)?;
         let settings: Arc<str> = Value::Object(settings).to_string().into();
         let plugin = Arc::new(plugin);
-        let instance = Arc::new(Instance::new(name, plugin, grants, settings, Arc::new(secrets), Limits::default()));
+        let limits = Limits::default();
+        let record = Arc::default();
+        let instance = Arc::new(Instance::new(name, plugin, grants, settings, Arc::new(secrets), limits, record));
         let tools = match instance.plugin.shape.tools() {
             true => tools::offered(&bench.host, &instance).await.map_err(anyhow::Error::msg)?.0,
             false => Vec::new(),
@@ -179,6 +181,7 @@ pub async fn call(host: &Host, instance: &Arc<Instance>, call: Call) -> Said {
         cancel: call.cancel,
         progress: Some(call.progress),
         fixed: call.fixed,
+        ..Around::default()
     };
     let id = call.id.unwrap_or_else(new_id);
     let request = wit::Invocation { id, name: call.tool, arguments: call.arguments, session: call.session };

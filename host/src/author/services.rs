@@ -31,6 +31,7 @@ pub(super) fn alone(workspace: PathBuf, known: Arc<Known>, notes: Arc<Notes>) ->
         ledger: notes,
         known,
         skills: Arc::new(Nobody),
+        said: Arc::default(),
     }
 }
 
@@ -46,6 +47,7 @@ pub fn shadow(of: &Services, notes: Arc<Notes>) -> Services {
         ledger: Arc::new(Both(Arc::clone(&of.ledger), notes)),
         known: Arc::clone(&of.known),
         skills: Arc::clone(&of.skills),
+        said: Arc::clone(&of.said),
     }
 }
 

@@ -167,7 +167,9 @@ impl Host for View<'_> {
         }
         let by = sender(by);
         let checked = self.call.services.conversations.may_decide(&self.call.caller.instance, &approval, &by);
-        self.note("gateway", format!("decide {approval} by {}", by.id), checked.is_ok());
+        let arguments =
+            super::ledger::hash([approval.as_bytes(), by.id.as_bytes(), format!("{decision:?}").as_bytes()]);
+        self.note("gateway", format!("decide {approval} by {}", by.id), arguments, checked.is_ok());
         let decision = match decision {
             WitDecision::AllowOnce => Decision::AllowOnce,
             WitDecision::AllowSession => Decision::AllowSession,

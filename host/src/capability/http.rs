@@ -37,7 +37,7 @@ pub use socket::{Dialled, SocketError, Stream};
 pub use wasi::WasiEgress;
 
 use super::secrets::CallSecrets;
-use super::{Error, View};
+use super::{Error, View, ledger};
 use crate::wit::openpista::http::client::{Host, HostIncoming, Options};
 use crate::wit::openpista::http::exchange::{Header, Request};
 
@@ -225,7 +225,7 @@ impl Host for View<'_> {
         request: Request,
         options: Option<Options>,
     ) -> wasmtime::Result<Result<Resource<Incoming>, Error>> {
-        let what = noted(&request, &self.call.secrets);
+        let begun = self.begin("http", noted(&request, &self.call.secrets), arguments(&request));
         let waits =
             options.map_or_else(Waits::default, |options| Waits::new(options.first_byte_ms, options.between_bytes_ms));
         let from = Outgoing {
@@ -234,14 +234,30 @@ impl Host for View<'_> {
             secrets: &self.call.secrets,
             cancel: &self.call.cancel,
         };
-        let answer = self.call.services.http.send(from, request, waits).await;
-        self.note("http", what, !matches!(answer, Err(Error::AccessDenied(_))));
+        let answer = begun.noted(self.call.services.http.send(from, request, waits)).await;
+        end(begun, &answer);
         Ok(match answer {
             Ok(incoming) => {
                 self.table.push(incoming).map_err(|_| Error::TooLarge("too many answers held in one call".into()))
             }
             Err(error) => Err(error),
         })
+    }
+}
+
+/// The hash of what is asked for, as the guest wrote it: stand-ins and not secrets are in it.
+fn arguments(request: &Request) -> String {
+    ledger::hash([request.method.as_bytes(), request.url.as_bytes(), request.body.as_slice()])
+}
+
+/// What came of a request, for the ledger.
+fn end(begun: ledger::Begun, answer: &Result<Incoming, Error>) {
+    match answer {
+        Ok(incoming) => begun.end(true, incoming.status().to_string()),
+        Err(Error::AccessDenied(_)) => begun.end(false, ledger::DENIED),
+        Err(Error::Cancelled) => begun.end(true, "cancelled"),
+        Err(Error::TimedOut) => begun.end(true, "timed out"),
+        Err(_) => begun.end(true, "failed"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::View;
+use super::said::{Voice, Weight};
 use crate::message::in_one_line;
 use crate::wit::openpista::log::log::{Host, Level};
 
@@ -121,6 +122,14 @@ impl Host for View<'_> {
         message.truncate(message.floor_char_boundary(LINE_MAX));
         let message = in_one_line(&message);
         let caller = &self.call.caller;
+        let weight = match level {
+            Level::Debug => Weight::Debug,
+            Level::Info => Weight::Info,
+            Level::Warn => Weight::Warn,
+            Level::Error => Weight::Error,
+        };
+        let said = &self.call.services.said;
+        said.say(&caller.plugin, &caller.instance, Voice::Log, weight, caller.session.as_deref(), &*message);
         let (plugin, instance) = (caller.plugin.as_str(), caller.instance.as_str());
         let (session, turn) = (caller.session.as_deref(), caller.turn.as_deref());
         match level {

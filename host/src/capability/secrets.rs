@@ -44,7 +44,7 @@ impl Host for View<'_> {
     ) -> wasmtime::Result<Result<bool, Error>> {
         let answer = self.call.secrets.instance().verify(&name, hash, &message, &mac);
         if answer != Ok(true) {
-            self.note("secrets", format!("verify {name}"), false);
+            self.note("secrets", format!("verify {name}"), String::new(), false);
         }
         Ok(answer)
     }
@@ -52,7 +52,7 @@ impl Host for View<'_> {
     async fn matches(&mut self, name: String, candidate: String) -> wasmtime::Result<Result<bool, Error>> {
         let answer = self.call.secrets.instance().matches(&name, &candidate);
         if answer != Ok(true) {
-            self.note("secrets", format!("compare {name}"), false);
+            self.note("secrets", format!("compare {name}"), String::new(), false);
         }
         Ok(answer)
     }

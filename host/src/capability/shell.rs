@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::Resource;
 
+use super::ledger::{self, Begun};
 use super::secrets::Filter;
 use super::{Error, View};
 use crate::wit::openpista::shell::shell::{Command as What, Host, HostProcess, Spec};
@@ -114,6 +115,8 @@ pub struct Process {
     child: Option<Child>,
     deadline: Instant,
     cancel: CancellationToken,
+    /// Its line in the ledger, written when it has ended.
+    begun: Option<Begun>,
 }
 
 /// Kills a process group, and what left the group by becoming a session of its own, when it goes out of scope.
@@ -214,7 +217,7 @@ impl Process {
             tokio::spawn(forward(pipe, filter(), pieces, Output::Stderr));
         }
         let time = spec.timeout_ms.map_or(TIMEOUT, |ms| Duration::from_millis(ms.into())).min(TIMEOUT_MAX);
-        Ok(Self { output, group, child: Some(child), deadline: Instant::now() + time, cancel })
+        Ok(Self { output, group, child: Some(child), deadline: Instant::now() + time, cancel, begun: None })
     }
 
     /// The next piece; none after the exit.
@@ -249,6 +252,14 @@ impl Process {
         if matches!(done, Ok(Output::Exited(_)) | Err(_)) {
             self.group.kill();
             self.child = None;
+            if let Some(begun) = self.begun.take() {
+                match &done {
+                    Ok(Output::Exited(code)) => begun.end(true, format!("exit {code}")),
+                    Err(Error::Cancelled) => begun.end(true, "cancelled"),
+                    Err(Error::TimedOut) => begun.end(true, "timed out"),
+                    Ok(_) | Err(_) => begun.end(true, "failed"),
+                }
+            }
         }
         done.map(Some)
     }
@@ -301,8 +312,9 @@ impl View<'_> {
             }
         };
         let instance = self.call.caller.instance.clone();
+        let arguments = arguments(&spec);
         if !granted {
-            self.note("shell", what.as_str(), false);
+            self.note("shell", what.as_str(), arguments, false);
             let item = if matches!(spec.command, What::Script(_)) { "*" } else { what.as_str() };
             return Err(Error::AccessDenied(crate::grant::denial(&instance, "shell", item)));
         }
@@ -321,10 +333,33 @@ impl View<'_> {
             .and_then(|dir| {
                 Process::start(&services.shell, spec, &dir, self.call.cancel.clone(), || services.known.filter())
             });
-        self.note("shell", what, !matches!(started, Err(Error::AccessDenied(_))));
-        let process = started?;
+        let mut begun = self.begin("shell", what, arguments);
+        let process = match started {
+            Ok(mut process) => {
+                begun.noted_later();
+                process.begun = Some(begun);
+                process
+            }
+            Err(error) => {
+                let denied = matches!(error, Error::AccessDenied(_));
+                begun.end(!denied, if denied { ledger::DENIED } else { "failed" });
+                return Err(error);
+            }
+        };
         self.table.push(process).map_err(|_| Error::TooLarge("too many processes in one call".into()))
     }
+}
+
+/// The hash of all that decides what a process does.
+fn arguments(spec: &Spec) -> String {
+    let (kind, line) = match &spec.command {
+        What::Script(script) => ("script", std::slice::from_ref(script)),
+        What::Program(line) => ("program", line.as_slice()),
+    };
+    let number = line.len().to_string();
+    let head = [kind.as_bytes(), spec.dir.as_deref().unwrap_or_default().as_bytes(), &spec.stdin, number.as_bytes()];
+    let variables = spec.env.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+    ledger::hash(head.into_iter().chain(line.iter().map(String::as_bytes)).chain(variables))
 }
 
 impl Host for View<'_> {

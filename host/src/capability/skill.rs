@@ -7,6 +7,7 @@
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use super::ledger::{self, Begun};
 use super::{Error, View};
 use crate::agent::ports::Progress;
 use crate::wit::openpista::skill::skill::Host;
@@ -45,24 +46,28 @@ impl View<'_> {
         scope.iter().any(|item| item == "*" || item == name)
     }
 
-    /// Notes what is asked for and refuses what is out of scope.
-    fn may_use_skill(&self, name: &str, what: String) -> Result<(), Error> {
-        let allowed = self.has_skill(name);
-        self.note("skill", what, allowed);
-        if allowed {
-            return Ok(());
+    /// Refuses what is out of scope; what is not is in the ledger when it is over.
+    fn may_use_skill(&self, name: &str, what: String, arguments: String) -> Result<Begun, Error> {
+        if self.has_skill(name) {
+            return Ok(self.begin("skill", what, arguments));
         }
+        self.note("skill", what, arguments, false);
         Err(Error::AccessDenied(crate::grant::denial(&self.call.caller.instance, "skill", name)))
     }
 
     async fn skill_read(&mut self, name: &str, file: Option<&str>) -> Result<String, Error> {
-        self.may_use_skill(name, format!("read {name} {}", file.unwrap_or_default()).trim_end().into())?;
-        self.call.services.skills.read(name, file).await
+        let what = format!("read {name} {}", file.unwrap_or_default());
+        let begun = self.may_use_skill(name, what.trim_end().into(), String::new())?;
+        let read = begun.noted(self.call.services.skills.read(name, file)).await;
+        begun.end(true, outcome(&read));
+        read
     }
 
     async fn skill_run(&mut self, call: Call) -> Result<Outcome, Error> {
         let words = call.tool.iter().chain(&call.arguments).fold(String::new(), |all, word| format!("{all} {word}"));
-        self.may_use_skill(&call.skill, format!("run {}{words}", call.skill))?;
+        let parts = call.tool.iter().chain(&call.arguments).map(String::as_bytes).chain([call.input.as_slice()]);
+        let hash = ledger::hash(parts);
+        let begun = self.may_use_skill(&call.skill, format!("run {}{words}", call.skill), hash)?;
         let arguments: usize = call.arguments.iter().map(|argument| argument.len() + 1).sum();
         if arguments > ARGUMENTS_MAX || call.input.len() > INPUT_MAX {
             return Err(Error::TooLarge("a skill takes 64 KiB of arguments and 1 MiB of input".into()));
@@ -76,8 +81,14 @@ impl View<'_> {
             cancel: self.call.cancel.clone(),
             progress: self.call.progress.clone(),
         };
-        self.call.services.skills.run(call, serving).await
+        let done = begun.noted(self.call.services.skills.run(call, serving)).await;
+        begun.end(true, outcome(&done));
+        done
     }
+}
+
+fn outcome<T>(done: &Result<T, Error>) -> &'static str {
+    if done.is_ok() { ledger::DONE } else { "failed" }
 }
 
 impl Host for View<'_> {

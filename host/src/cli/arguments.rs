@@ -347,6 +347,25 @@ pub enum PluginCommand {
         #[arg(long)]
         plain_http: bool,
     },
+    /// Use one at once that was set aside because it broke again and again
+    Resume {
+        /// A plugin or an instance
+        name: String,
+    },
+    /// What a plugin wrote, and what the host said about it
+    #[command(after_help = "Examples:\n  openpista-host plugin log weather        the last lines\n  \
+                            openpista-host plugin log weather -f     and each new one, until Ctrl-C\n\n\
+                            The daemon keeps 200 lines of each instance since its start; its log has all of them.")]
+    Log {
+        /// A plugin or an instance
+        name: String,
+        /// At most so many lines
+        #[arg(short = 'n', long, default_value_t = 50)]
+        lines: usize,
+        /// Go on with each new line
+        #[arg(short, long)]
+        follow: bool,
+    },
     /// Begin a plugin of your own
     /// Begin a plugin of your own, with a working example in it
     #[command(
@@ -513,9 +532,18 @@ pub enum LedgerCommand {
         /// Of a plugin or an instance
         #[arg(long)]
         plugin: Option<String>,
+        /// Of an instance
+        #[arg(long)]
+        instance: Option<String>,
         /// Of a session
         #[arg(short, long)]
         session: Option<String>,
+        /// Of a capability: http, shell, … or tools
+        #[arg(long)]
+        capability: Option<String>,
+        /// Not older than this: "30m", "2h", or a time like 2026-11-21T15:00:00Z
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
         /// Only what was denied
         #[arg(long)]
         denied: bool,

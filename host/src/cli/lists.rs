@@ -1,12 +1,12 @@
-//! The short commands: `status`, `stop`, `model`, `channel`, `ledger`.
+//! The short commands: `status`, `stop`, `model`, `channel`.
 
-use super::arguments::{ChannelCommand, LedgerCommand, ModelCommand};
+use super::arguments::{ChannelCommand, ModelCommand};
 use super::{Context, Exit, Failure, connect, logging};
 use crate::admin::{Request, Response};
 use crate::message::now;
-use crate::output::{Cell, Paint, ago, plain, shortened};
+use crate::output::{Cell, Paint, ago, plain};
 
-fn no_daemon(context: &Context) -> Failure {
+pub(super) fn no_daemon(context: &Context) -> Failure {
     Failure::new(Exit::Daemon, format!("no daemon is running on {}", context.home.path().display()))
 }
 
@@ -27,6 +27,9 @@ pub async fn status(context: &Context) -> Result<Exit, Failure> {
             .line(&format!("{} runs as process {}, started {since}; {turns} running", status.version, status.pid))?;
         if let Some(address) = status.address {
             context.output.line(&format!("page: {address}"))?;
+        }
+        for aside in status.aside {
+            context.output.note(Paint::Warn, &plain(&aside));
         }
     }
     Ok(Exit::Done)
@@ -218,54 +221,4 @@ async fn change_channel(context: &Context, command: ChannelCommand) -> Result<Ex
         output.line(&done)?;
     }
     Ok(Exit::Done)
-}
-
-/// The ledger.
-pub async fn ledger(context: &Context, command: LedgerCommand) -> Result<Exit, Failure> {
-    logging::for_a_command(context.verbosity, &context.known)?;
-    let reach = connect::reach(context).await?;
-    let output = context.output;
-    let request = match command {
-        LedgerCommand::Show { plugin, session, denied, limit } => {
-            Request::LedgerShow { plugin, session, denied, limit }
-        }
-        LedgerCommand::Verify => Request::LedgerVerify,
-    };
-    let verify = request == Request::LedgerVerify;
-    let mut rows: Vec<Vec<Cell>> = Vec::new();
-    let mut exit = Exit::Done;
-    let now = now();
-    for response in reach.all(request).await? {
-        match response {
-            Response::Ledger(entry) if output.json => output.json(&entry)?,
-            Response::Ledger(entry) => {
-                let (word, paint) = if entry.allowed { ("allowed", Paint::Good) } else { ("denied", Paint::Bad) };
-                rows.push(vec![
-                    entry.number.to_string().into(),
-                    ago(entry.at, now).into(),
-                    entry.instance.into(),
-                    Cell::painted(paint, word),
-                    entry.capability.into(),
-                    shortened(&plain(&entry.what), 100).into(),
-                ]);
-            }
-            Response::LedgerChecked { lines, broken_at } => {
-                if broken_at.is_some() {
-                    exit = Exit::Failed;
-                }
-                match broken_at {
-                    _ if output.json => output.json(&serde_json::json!({ "lines": lines, "broken_at": broken_at }))?,
-                    None => output.line(&format!("{lines} lines, all as they were written"))?,
-                    Some(number) => output.line(&format!(
-                        "from line {number} on the ledger was changed or lines are missing; what is before it is whole"
-                    ))?,
-                }
-            }
-            _ => {}
-        }
-    }
-    if !output.json && !verify {
-        output.table(&["LINE", "WHEN", "INSTANCE", "", "CAPABILITY", "WHAT"], &rows)?;
-    }
-    Ok(exit)
 }

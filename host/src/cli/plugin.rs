@@ -1,9 +1,14 @@
 //! `plugin`: what is installed, what each may do, and the person's word about it.
 
+mod inspect;
+mod log;
+
 use super::arguments::PluginCommand;
 use super::{Context, Exit, Failure, author, connect, installing, logging, publishing};
 use crate::admin::{Grant, PluginSummary, Request, Response, Standing};
 use crate::output::{Cell, Output, Paint, plain, shortened};
+
+pub(super) use inspect::settings;
 
 /// Does it.
 pub async fn run(context: &Context, command: PluginCommand) -> Result<Exit, Failure> {
@@ -27,6 +32,8 @@ pub async fn run(context: &Context, command: PluginCommand) -> Result<Exit, Fail
             let grants = grants.iter().map(|text| grant(text)).collect::<Result<_, _>>()?;
             (Request::PluginDeny { name, grants }, true)
         }
+        PluginCommand::Log { name, lines, follow } => return log::run(context, name, lines, follow).await,
+        PluginCommand::Resume { name } => return resume(context, name).await,
         PluginCommand::Add { source, plain_http, replace, wishes } => {
             return installing::add(context, source, plain_http, replace, &wishes.into()).await;
         }
@@ -62,7 +69,7 @@ pub async fn run(context: &Context, command: PluginCommand) -> Result<Exit, Fail
         }
     } else if whole {
         for plugin in &plugins {
-            inspect(plugin, output)?;
+            inspect::show(plugin, output)?;
         }
     } else {
         list(&plugins, output)?;
@@ -99,6 +106,7 @@ pub(super) fn grant(text: &str) -> Result<Grant, Failure> {
 fn word(standing: Standing) -> (&'static str, Paint) {
     match standing {
         Standing::Ready => ("ready", Paint::Good),
+        Standing::Aside => ("set aside", Paint::Bad),
         Standing::Waiting => ("waiting", Paint::Warn),
         Standing::Unset => ("not set up", Paint::Faint),
         Standing::Off => ("off", Paint::Faint),
@@ -135,89 +143,18 @@ fn list(plugins: &[&PluginSummary], output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn inspect(plugin: &PluginSummary, output: Output) -> Result<(), Failure> {
-    let (text, paint) = word(plugin.standing);
-    let heading = format!("{} {}", plain(&plugin.name), plain(&plugin.version));
-    output.line(&format!("{}  {}", output.paint(Paint::Strong, &heading), output.paint(paint, text)))?;
-    if !plugin.description.is_empty() {
-        output.line(&plain(&plugin.description))?;
+/// Uses one that is set aside at once.
+async fn resume(context: &Context, name: String) -> Result<Exit, Failure> {
+    let link = connect::daemon(context).await?.ok_or_else(|| super::lists::no_daemon(context))?;
+    for response in link.all(Request::PluginResume { name: name.clone() }).await? {
+        let Response::Resumed { instances } = response else { continue };
+        if context.output.json {
+            context.output.json(&serde_json::json!({ "resumed": instances }))?;
+        } else if instances.is_empty() {
+            context.output.line(&format!("{} was not set aside", plain(&name)))?;
+        } else {
+            context.output.line(&format!("{} is used again", plain(&instances.join(", "))))?;
+        }
     }
-    if let Some(reason) = &plugin.reason {
-        output.line(&plain(reason))?;
-    }
-    let origin = if plugin.stock { "came with openpista-host" } else { "added by you" };
-    let from = plugin.installed.as_ref();
-    let facts = [
-        ("from", from.map(|from| from.source.clone()).unwrap_or_default()),
-        ("signer", from.and_then(|from| from.signer.clone()).unwrap_or_default()),
-        ("file", format!("{} ({origin})", plugin.file)),
-        ("digest", plugin.digest.clone()),
-        ("role", plugin.roles.join(", ")),
-        ("serves", plugin.instances.join(", ")),
-        ("tools", plugin.tools.join(", ")),
-    ];
-    for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
-        output.line(&format!("{} {}", output.paint(Paint::Faint, &format!("{name:>8}")), plain(value)))?;
-    }
-    if !plugin.needs.is_empty() {
-        output.line("")?;
-        let rows: Vec<Vec<Cell>> = plugin
-            .needs
-            .iter()
-            .map(|need| {
-                let state = match (need.granted, need.optional) {
-                    (true, _) => Cell::painted(Paint::Good, "allowed"),
-                    (false, true) => Cell::painted(Paint::Faint, "optional"),
-                    (false, false) => Cell::painted(Paint::Warn, "missing"),
-                };
-                vec![
-                    need.capability.clone().into(),
-                    state,
-                    shortened(&need.scope.join(", "), 50).into(),
-                    need.reason.clone().into(),
-                ]
-            })
-            .collect();
-        output.table(&["NEEDS", "", "SCOPE", "BECAUSE"], &rows)?;
-    }
-    if !plugin.secrets.is_empty() {
-        output.line("")?;
-        let rows: Vec<Vec<Cell>> = plugin
-            .secrets
-            .iter()
-            .map(|(name, set)| {
-                let state =
-                    if *set { Cell::painted(Paint::Good, "set") } else { Cell::painted(Paint::Faint, "not set") };
-                vec![name.clone().into(), state]
-            })
-            .collect();
-        output.table(&["SECRET", ""], &rows)?;
-    }
-    settings(plugin.settings.as_ref(), output)
-}
-
-/// The settings that a schema describes, as a table.
-pub(super) fn settings(schema: Option<&serde_json::Value>, output: Output) -> Result<(), Failure> {
-    let properties = schema.and_then(|schema| schema.get("properties")?.as_object());
-    if let Some(properties) = properties.filter(|properties| !properties.is_empty()) {
-        output.line("")?;
-        let text = |schema: &serde_json::Value, key: &str| {
-            schema
-                .get(key)
-                .map_or_else(String::new, |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-        };
-        let rows: Vec<Vec<Cell>> = properties
-            .iter()
-            .map(|(name, schema)| {
-                vec![
-                    name.clone().into(),
-                    text(schema, "type").into(),
-                    shortened(&text(schema, "default"), 40).into(),
-                    text(schema, "description").into(),
-                ]
-            })
-            .collect();
-        output.table(&["SETTING", "TYPE", "DEFAULT", "MEANS"], &rows)?;
-    }
-    Ok(())
+    Ok(Exit::Done)
 }

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
+use super::limits::{LimitWishes, Limits};
 use super::read::{Origin, Reader, Section, json};
-use super::scalar;
+use super::{limits, scalar};
 
 /// What an instance does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,10 +138,8 @@ pub struct Instance {
     pub secrets: BTreeMap<String, SecretSource>,
     /// Capabilities with scopes, on top of what was allowed by command.
     pub grants: BTreeMap<String, Vec<String>>,
-    /// Bytes; `None`: as in `[limits]`.
-    pub memory: Option<u64>,
-    /// Running time of one call; `None`: as in `[limits]`.
-    pub running: Option<Duration>,
+    /// Instead of what `[limits]` says.
+    pub limits: LimitWishes,
     /// Channels: where its pages are, `/` at the front.
     pub mount: Option<String>,
     /// Channels: who may write; `None`: what the channel's kind makes sensible.
@@ -163,6 +161,7 @@ pub(super) fn read<'a>(
     reader: &mut Reader<'a>,
     root: &DeTable<'a>,
     role: Role,
+    ceiling: &Limits,
     wishes: &mut ServerWishes,
 ) -> BTreeMap<String, Instance> {
     let mut instances = BTreeMap::new();
@@ -187,12 +186,12 @@ pub(super) fn read<'a>(
             continue;
         };
         let section = reader.section(&format!("{}.{name}", role.section()), Some(table));
-        instances.insert(name.to_owned(), one(section, name, role, wishes));
+        instances.insert(name.to_owned(), one(section, name, role, ceiling, wishes));
     }
     instances
 }
 
-fn one(mut section: Section<'_, '_>, name: &str, role: Role, wishes: &mut ServerWishes) -> Instance {
+fn one(mut section: Section<'_, '_>, name: &str, role: Role, ceiling: &Limits, wishes: &mut ServerWishes) -> Instance {
     let plugin = section.take("plugin", &[], None, |v, _| plugin_name(v), |p| Value::from(p.as_str())).0;
     let enabled = section.boolean("enabled", true);
     let mut settings = section.table("settings");
@@ -201,7 +200,7 @@ fn one(mut section: Section<'_, '_>, name: &str, role: Role, wishes: &mut Server
         .take("grants", &[], Some(BTreeMap::new()), |value, _| grants(value), |g| Value::from_iter(g.clone()))
         .0
         .unwrap_or_default();
-    let (memory, running) = limits(&mut section);
+    let limits = limits::wishes(&mut section, ceiling);
     let mut instance = Instance {
         name: name.to_owned(),
         plugin,
@@ -209,8 +208,7 @@ fn one(mut section: Section<'_, '_>, name: &str, role: Role, wishes: &mut Server
         settings: Map::new(),
         secrets: BTreeMap::new(),
         grants,
-        memory,
-        running,
+        limits,
         mount: None,
         contacts: None,
         allow: Vec::new(),
@@ -313,26 +311,6 @@ pub(super) fn grants(value: &Value) -> Result<BTreeMap<String, Vec<String>>, Str
     let wrong = || format!("{value} does not name capabilities; write it like {{ http = [\"api.example.com\"] }}");
     let table = value.as_object().ok_or_else(wrong)?;
     table.iter().map(|(name, scope)| Ok((name.clone(), scalar::texts(scope).map_err(|_| wrong())?))).collect()
-}
-
-fn limits(section: &mut Section<'_, '_>) -> (Option<u64>, Option<Duration>) {
-    let name = section.key("limits");
-    let table = match section.entry("limits") {
-        None => None,
-        Some(entry) => match entry.get_ref() {
-            DeValue::Table(table) => Some(table),
-            _ => {
-                let place = section.reader.place(entry.span().start);
-                section.reader.problem(place, "`limits` must be a table: { memory = \"64MB\", running = \"30s\" }");
-                None
-            }
-        },
-    };
-    let mut limits = section.reader.section(&name, table);
-    let memory = limits.optional_size("memory", None, super::MEMORY);
-    let running = limits.optional_duration("running", None);
-    limits.end();
-    (memory, running)
 }
 
 fn plugin_name(value: &Value) -> Result<String, String> {

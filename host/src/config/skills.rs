@@ -44,7 +44,7 @@ pub(super) fn skills<'a>(reader: &mut Reader<'a>, root: &DeTable<'a>, home: &Pat
         workspace: section.boolean("workspace", true),
         context: section.choice("context", &[], Some(SkillContext::All), &contexts).unwrap_or(SkillContext::All),
         context_chars: section.count("context_chars", 24_000, 500..=100_000),
-        memory: section.size("memory", 64 << 20, super::MEMORY),
+        memory: section.size("memory", 64 << 20, super::limits::MEMORY),
         running: section.duration("running", Duration::from_secs(30)),
     };
     section.end();

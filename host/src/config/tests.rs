@@ -267,12 +267,36 @@ fn an_instance_has_its_own_settings_grants_and_limits() {
             settings: json!({"base-url": "https://x.example", "n": [1, 2.5]}).as_object().unwrap().clone(),
             secrets: BTreeMap::new(),
             grants: BTreeMap::from([("http".to_owned(), vec!["x.example".to_owned()])]),
-            memory: Some(128 << 20),
-            running: Some(Duration::from_secs(60)),
+            limits: LimitWishes {
+                memory: Some(128 << 20),
+                running: Some(Duration::from_secs(60)),
+                ..LimitWishes::default()
+            },
             mount: None,
             contacts: None,
             allow: vec![],
         }
+    );
+}
+
+#[test]
+fn a_wish_above_the_ceiling_is_a_mistake_that_names_both_values() {
+    assert_eq!(
+        problems("[tools.a]\nlimits = { memory = \"2GB\", live_calls = 5 }\n"),
+        [format!(
+            "{FILE}:2: `memory` in [tools.a.limits]: 2GB is more than the ceiling of 1GB; ask for less, or raise `memory` \
+             in [limits.most]"
+        )]
+    );
+    let raised = parse("[limits.most]\nmemory = \"2GB\"\n[tools.a]\nlimits = { memory = \"2GB\", live_calls = 5 }\n");
+    let limits = raised.limits.with(&raised.tools["a"].limits);
+    assert_eq!(limits, Limits { memory: 2 << 30, live_calls: 5, ..Limits::default() });
+    assert_eq!(
+        problems("[limits]\nrunning = \"2m\"\n[limits.most]\nrunning = \"1m\"\n"),
+        [format!(
+            "{FILE}:3: `running` in [limits]: 2m is more than the ceiling of 1m; ask for less, or raise `running` in \
+             [limits.most]"
+        )]
     );
 }
 

@@ -80,6 +80,8 @@ impl Door {
             capability: "gateway".into(),
             what: format!("{what} of somebody unknown: {}", sender.id),
             allowed: false,
+            outcome: crate::capability::ledger::DENIED.into(),
+            ..LedgerLine::default()
         })
     }
 }

@@ -16,6 +16,7 @@ use crate::live::{ActivityState, Live};
 use crate::message::{Decision, Delivery, DeliveryContent, new_id, now};
 use crate::plugin::channel::{ChannelInstance, Failure};
 use crate::plugin::convert::{Shown, delivery_out, shown};
+use crate::runtime::CallError;
 use crate::session::Key;
 use crate::store::StoreError;
 use crate::wit::openpista::gateway::gateway::Settlement;
@@ -52,6 +53,8 @@ pub enum Verdict {
     Part(String, Duration),
     /// Not before this time.
     Later(Duration, String),
+    /// Not before the channel is called again: it is set aside, for so long.
+    SetAside(Duration, String),
     /// It may work another time.
     Retry(String),
     /// The guest broke.
@@ -214,6 +217,7 @@ impl Gateway {
                     self.show(&delivery, &mut receipts).await
                 };
                 let well = matches!(verdict, Verdict::Part(..));
+                let waits = matches!(verdict, Verdict::SetAside(..));
                 if well {
                     // It goes well: what fails later is tried again as soon as if nothing had failed before.
                     (attempts, parts) = (0, parts.saturating_add(1));
@@ -223,12 +227,13 @@ impl Gateway {
                 }
                 match self.settle(&worker, &delivery, verdict, attempts).await {
                     Some(pause) => {
-                        attempts = attempts.saturating_add(1);
+                        attempts = attempts.saturating_add(u32::from(!waits));
                         worker.0.trying.store(!well, Ordering::Release);
                         tokio::select! {
                             () = self.stop.cancelled() => return,
                             () = tokio::time::sleep(pause) => (),
                             () = self.channel_returns(&worker, &key) => (),
+                            () = self.called_again(&key), if waits => (),
                         }
                     }
                     None => {
@@ -288,6 +293,13 @@ impl Gateway {
             if given_up || (!there && self.channel(&key.instance).is_some()) {
                 return;
             }
+        }
+    }
+
+    /// The channel is not set aside any more.
+    async fn called_again(&self, key: &Key) {
+        if let Some(channel) = self.channel(&key.instance) {
+            channel.instance.record.returns().await;
         }
     }
 
@@ -366,6 +378,9 @@ impl Gateway {
                     wit::DeliveryError::Unavailable(why) | wit::DeliveryError::Other(why) => Verdict::Retry(why),
                     wit::DeliveryError::Gone(why) => Verdict::Closed(why),
                 };
+            }
+            Err(Failure::Broke(error @ CallError::Aside { left, .. })) => {
+                return Verdict::SetAside(left, error.to_string());
             }
             Err(Failure::Broke(error)) => return Verdict::Broke(error.to_string()),
         };
@@ -468,7 +483,7 @@ impl Gateway {
                 self.give_up(delivery, &why);
                 return None;
             }
-            Verdict::Later(pause, why) => (pause, why),
+            Verdict::Later(pause, why) | Verdict::SetAside(pause, why) => (pause, why),
             Verdict::Retry(why) | Verdict::Broke(why) => (backoff(attempts), why),
         };
         tracing::warn!(instance, conversation = delivery.conversation, "not delivered, again in {pause:?}: {why}");

@@ -2,8 +2,9 @@
 //!
 //! The component is looked up at each event, so what was replaced serves the next one, over the same socket. What a call
 //! held is stored before the event counts as taken; an error or a trap discards it and the event is tried again after
-//! 1, 5 and 25 s, then put aside.
+//! 1, 5 and 25 s, then put aside. While the channel itself is set aside its events wait.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use crate::capability::http::{Outgoing, SocketError, Target as HttpTarget};
 use crate::capability::secrets::{CallSecrets, Redactor};
 use crate::capability::{self, Error, connection};
 use crate::plugin::channel::{ChannelInstance, Failure};
+use crate::plugin::record::Record;
+use crate::runtime::CallError;
 use crate::store::StoreError;
 use crate::transport::{
     ByteStream, DialError, Dialer, DialledSocket, Event, EventOutcome, Frame, Incoming, PreparedRequest, Receiver,
@@ -44,14 +47,16 @@ pub(super) fn in_words(failure: &Failure<ChannelError>) -> String {
 enum Attempt {
     Over(EventOutcome),
     Again(String),
+    /// The channel is set aside.
+    NotNow(Arc<Record>),
 }
 
 impl Gateway {
-    async fn attempt(&self, instance: &str, event: &Event) -> Attempt {
+    async fn attempt(&self, instance: &str, event: &Event, number: u64) -> Attempt {
         let Some(channel) = self.channel(instance) else {
             return Attempt::Again(format!("the channel {instance} is gone"));
         };
-        let failure = match channel.receive(event).await {
+        let failure = match channel.receive(event, number).await {
             Ok(((), held)) => match self.commit(instance, held).await {
                 Ok(()) => return Attempt::Over(EventOutcome::Taken),
                 // Another call wrote the key that this one compared: it sees the new value at the next attempt.
@@ -61,6 +66,7 @@ impl Gateway {
             Err(failure) => failure,
         };
         match failure {
+            Failure::Broke(CallError::Aside { .. }) => Attempt::NotNow(Arc::clone(&channel.instance.record)),
             Failure::Said(ChannelError::Malformed(why)) => {
                 tracing::warn!(instance, "an event was nonsense: {why}");
                 Attempt::Over(EventOutcome::Dropped)
@@ -78,7 +84,9 @@ fn refused(failure: &Failure<ChannelError>) -> ReceiverError {
     let words = in_words(failure);
     match failure {
         Failure::Said(ChannelError::AuthRequired(_)) => ReceiverError::AuthRequired(words),
-        Failure::Said(ChannelError::Unavailable(_)) => ReceiverError::Unavailable(words),
+        Failure::Said(ChannelError::Unavailable(_)) | Failure::Broke(CallError::Aside { .. }) => {
+            ReceiverError::Unavailable(words)
+        }
         _ => ReceiverError::Failed(words),
     }
 }
@@ -176,9 +184,15 @@ impl Receiver for Gateway {
     async fn event(&self, instance: &str, event: Event) -> EventOutcome {
         let event = self.cleaned(instance, event);
         let mut pauses = AGAIN.into_iter();
+        let number = self.events.fetch_add(1, Ordering::Relaxed);
         loop {
-            match self.attempt(instance, &event).await {
+            match self.attempt(instance, &event, number).await {
                 Attempt::Over(outcome) => return outcome,
+                // It is nobody's attempt: the event waits, and what comes behind it on its connection.
+                Attempt::NotNow(record) => tokio::select! {
+                    () = record.returns() => (),
+                    () = self.stop.cancelled() => return EventOutcome::Unavailable,
+                },
                 Attempt::Again(why) => match pauses.next() {
                     Some(pause) => {
                         tracing::warn!(instance, "an event is tried again in {} s: {why}", pause.as_secs());

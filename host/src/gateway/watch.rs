@@ -13,7 +13,9 @@ use tokio::time::Instant;
 use super::{Gateway, lock};
 use crate::message::{Delivery, DeliveryContent, new_id, now};
 use crate::output::drawn;
+use crate::plugin::aside::Aside;
 use crate::plugin::registry::RoleKind;
+use crate::runtime::in_words as in_words_of;
 use crate::session::Outlet as _;
 use crate::store::StoreError;
 use crate::transport::State;
@@ -61,6 +63,8 @@ pub(super) struct Watch {
     /// How many codes of a channel were shown on the console.
     codes: BTreeMap<String, u32>,
     reopened: Option<Instant>,
+    /// Instances that were set aside, and since when: each is told once, however often it is set aside again.
+    aside: BTreeMap<(RoleKind, String), Instant>,
 }
 
 struct Trouble {
@@ -116,6 +120,22 @@ impl Watch {
             false
         });
         news
+    }
+
+    /// What there is to tell of an instance that is set aside.
+    fn set_aside(&mut self, role: RoleKind, name: &str, plugin: &str, aside: &Aside) -> Option<String> {
+        let told = self.aside.get(&(role, name.to_string()));
+        if told.is_some_and(|since| aside.times > 1 || *since == aside.since) {
+            return None;
+        }
+        self.aside.insert((role, name.to_string()), aside.since);
+        let pause = in_words_of(aside.until.duration_since(aside.since));
+        Some(format!(
+            "⚠️ {name} ({plugin}) is not used for {pause}: it broke again and again, the last time because {}. If that goes \
+             on, the pauses grow up to an hour.\n\nSee: openpista-host plugin log {name}\nTo use it at once: \
+             openpista-host plugin resume {name}",
+            aside.why
+        ))
     }
 
     /// Whether channels that did not open are to be tried again.
@@ -207,11 +227,31 @@ impl Gateway {
             // An `open` may take half a minute, and nobody else waits for it.
             tokio::spawn(async move { me.reconcile().await });
         }
+        for (name, words) in self.set_aside() {
+            if let Err(error) = self.tell_operator(&name, &faults, words).await {
+                tracing::error!("the operator is not told of {name}: {error}");
+            }
+        }
         for (channel, words) in news {
             if let Err(error) = self.tell_operator(&channel, &faults, words).await {
                 tracing::error!("the operator is not told of {channel}: {error}");
             }
         }
+    }
+
+    /// Who was set aside since the last look, in words.
+    fn set_aside(&self) -> Vec<(String, String)> {
+        let snapshot = self.parts.registry.snapshot();
+        let aside =
+            snapshot.instances.iter().filter_map(|(key, instance)| Some((key, instance, instance.record.aside()?)));
+        let mut watch = lock(&self.watch);
+        let told = aside.filter_map(|((role, name), instance, aside)| {
+            let words = watch.set_aside(*role, name, &instance.plugin.manifest.name, &aside)?;
+            // Only a channel can not tell of itself.
+            let about = if *role == RoleKind::Channel { name.clone() } else { String::new() };
+            Some((about, self.parts.known.cleaned(words)))
+        });
+        told.collect()
     }
 
     /// What is wrong now, by instance.
@@ -348,6 +388,20 @@ mod tests {
         assert_eq!(watch.look(&BTreeMap::new(), AFTER, at(75)), []);
         let news = watch.look(&BTreeMap::new(), AFTER, at(85));
         assert_eq!(words(&news), ["✅ The channel one works again."]);
+    }
+
+    #[test]
+    fn who_is_set_aside_is_told_once_until_it_has_been_well() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        let aside = |times: u32, after: u64| {
+            let since = start + Duration::from_secs(after);
+            Aside { since, until: since + Duration::from_secs(30), times, why: "it trapped".into() }
+        };
+        let mut told = |aside: &Aside| watch.set_aside(RoleKind::Tools, "shell", "tool-shell", aside).is_some();
+        assert_eq!(
+            [(1, 0), (1, 0), (2, 40), (3, 200), (1, 9_000)].map(|(n, at)| told(&aside(n, at))),
+            [true, false, false, false, true]
+        );
     }
 
     #[test]

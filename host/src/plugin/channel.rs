@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::convert::cause;
 use super::instance::{After, Around, Host, Instance};
 use crate::capability::Held;
 use crate::runtime::CallError;
@@ -56,40 +57,47 @@ fn answer<R, E>(done: Result<(Result<R, E>, After), CallError>) -> Answer<R, E> 
     }
 }
 
-fn around(operation: &'static str) -> Around {
-    Around { operation, ..Around::default() }
+fn around(operation: &'static str, cause: u64) -> Around {
+    Around { operation, cause, ..Around::default() }
 }
 
 impl ChannelInstance {
     /// `channel.open`
     pub async fn open(&self) -> Answer<wit::Setup, wit::ChannelError> {
-        let work = self.instance.call(&self.host, around("channel.open"), OPEN, async |store, instance, exports| {
+        let work = self.instance.call(&self.host, around("channel.open", 0), OPEN, async |store, instance, exports| {
             guest!(exports.channel, store, instance).call_open(store).await
         });
         answer(work.await)
     }
 
-    /// `channel.receive`
-    pub async fn receive(&self, event: &wit::Event) -> Answer<(), wit::ChannelError> {
-        let work =
-            self.instance.call(&self.host, around("channel.receive"), RECEIVE, async |store, instance, exports| {
-                guest!(exports.channel, store, instance).call_receive(store, event).await
-            });
+    /// `channel.receive`; `number` is the same for an event that is tried again.
+    pub async fn receive(&self, event: &wit::Event, number: u64) -> Answer<(), wit::ChannelError> {
+        let work = self.instance.call(
+            &self.host,
+            around("channel.receive", number),
+            RECEIVE,
+            async |store, instance, exports| guest!(exports.channel, store, instance).call_receive(store, event).await,
+        );
         answer(work.await)
     }
 
     /// `channel.deliver`
     pub async fn deliver(&self, delivery: &wit::Delivery) -> Answer<wit::Outcome, wit::DeliveryError> {
-        let work =
-            self.instance.call(&self.host, around("channel.deliver"), RECEIVE, async |store, instance, exports| {
+        let work = self.instance.call(
+            &self.host,
+            around("channel.deliver", cause([&delivery.id])),
+            RECEIVE,
+            async |store, instance, exports| {
                 guest!(exports.channel, store, instance).call_deliver(store, delivery).await
-            });
+            },
+        );
         answer(work.await)
     }
 
     /// `outgoing.next`
     pub async fn next(&self, transport: &str) -> Answer<Request, wit::ChannelError> {
-        let work = self.instance.call(&self.host, around("outgoing.next"), OPEN, async |store, instance, exports| {
+        let around = around("outgoing.next", 0);
+        let work = self.instance.call(&self.host, around, OPEN, async |store, instance, exports| {
             guest!(exports.outgoing, store, instance).call_next(store, transport).await
         });
         answer(work.await)
@@ -97,7 +105,9 @@ impl ChannelInstance {
 
     /// `http-handler.handle`
     pub async fn handle(&self, incoming: &http_handler::Incoming) -> Answer<Response, wit::ChannelError> {
-        let around = around("http-handler.handle");
+        // Whoever sends nonsense again and again is one cause, whatever the port.
+        let peer = incoming.peer.rsplit_once(':').map_or(incoming.peer.as_str(), |(address, _)| address).to_string();
+        let around = around("http-handler.handle", cause([&peer]));
         let work = self.instance.call(&self.host, around, HANDLE, async |store, instance, exports| {
             guest!(exports.http_handler, store, instance).call_handle(store, incoming).await
         });
@@ -106,7 +116,7 @@ impl ChannelInstance {
 
     /// `attachments.fetch`
     pub async fn fetch(&self, reference: &str) -> Answer<Media, wit::ChannelError> {
-        let around = around("attachments.fetch");
+        let around = around("attachments.fetch", cause([&reference.to_string()]));
         let work = self.instance.call(&self.host, around, RECEIVE, async |store, instance, exports| {
             guest!(exports.attachments, store, instance).call_fetch(store, reference).await
         });
@@ -118,16 +128,18 @@ impl ChannelInstance {
         &self,
         approval: &crate::wit::openpista::gateway::gateway::Approval,
     ) -> Answer<wit::Outcome, wit::DeliveryError> {
-        let work =
-            self.instance.call(&self.host, around("approvals.ask"), RECEIVE, async |store, instance, exports| {
-                guest!(exports.approvals, store, instance).call_ask(store, approval).await
-            });
+        let work = self.instance.call(
+            &self.host,
+            around("approvals.ask", cause([&approval.id])),
+            RECEIVE,
+            async |store, instance, exports| guest!(exports.approvals, store, instance).call_ask(store, approval).await,
+        );
         answer(work.await)
     }
 
     /// `approvals.decided`
     pub async fn decided(&self, verdict: &Verdict) -> Answer<(), wit::DeliveryError> {
-        let around = around("approvals.decided");
+        let around = around("approvals.decided", 0);
         let work = self.instance.call(&self.host, around, RECEIVE, async |store, instance, exports| {
             guest!(exports.approvals, store, instance).call_decided(store, verdict).await
         });
@@ -136,7 +148,7 @@ impl ChannelInstance {
 
     /// `observer.notify`; nothing if it does not observe.
     pub async fn notify(&self, update: &observer::Update) -> Result<Held, CallError> {
-        let around = around("observer.notify");
+        let around = around("observer.notify", 0);
         let work =
             self.instance.call(&self.host, around, OPEN, async |store, instance, exports| match &exports.observer {
                 Some(observer) => observer.load(&mut *store, instance)?.call_notify(store, update).await,

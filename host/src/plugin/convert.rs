@@ -1,5 +1,7 @@
 //! Between the contract's types and the host's own. Mechanical, both ways; limits are checked where values come in.
 
+use std::hash::{Hash as _, Hasher as _};
+
 use crate::agent::ports;
 use crate::capability::gateway::{approval, checked_media};
 use crate::message::{
@@ -8,6 +10,15 @@ use crate::message::{
 };
 use crate::wit::role::{channel, provider, tools};
 use crate::wit::types;
+
+/// Tells what calls are about: the same for the same texts.
+pub fn cause<'a>(parts: impl IntoIterator<Item = &'a String>) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    for part in parts {
+        part.hash(&mut hasher);
+    }
+    hasher.finish()
+}
 
 /// Opaque bytes on a part: more is dropped.
 const REPLAY_MAX: usize = 256 << 10;

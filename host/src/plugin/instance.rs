@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::component::InstancePre;
 
 use super::Plugin;
+use super::record::{Ended, Record};
+use crate::capability::said::Weight;
 use crate::capability::{Call, Caller, Held, Services};
 use crate::grant::Grants;
 use crate::runtime::limits::Limits;
@@ -43,6 +45,8 @@ pub struct Instance {
     /// Of each call.
     pub limits: Limits,
     logged: Arc<crate::capability::log::Meter>,
+    /// What it has done, and those of its name before it.
+    pub record: Arc<Record>,
     slot: Mutex<Slot>,
     /// Loading takes a while; one does it for all that wait.
     loading: tokio::sync::Mutex<()>,
@@ -94,12 +98,34 @@ pub struct Around {
     pub session: Option<String>,
     /// The turn that it serves.
     pub turn: Option<String>,
+    /// Who or what let it run, for a tool call.
+    pub approval: String,
+    /// What it is about: the same for an event, a delivery or arguments that are tried again.
+    pub cause: u64,
     /// Ends it.
     pub cancel: CancellationToken,
     /// Where progress goes.
     pub progress: Option<crate::agent::ports::Progress>,
     /// Clocks and randomness in place of the machine's own.
     pub fixed: Option<crate::runtime::fixed::Fixed>,
+}
+
+/// What a call of the contract answers: whether it is an error of the guest's own.
+pub trait Answered {
+    /// It is.
+    fn is_error(&self) -> bool;
+}
+
+impl<T, E> Answered for Result<T, E> {
+    fn is_error(&self) -> bool {
+        self.is_err()
+    }
+}
+
+impl Answered for () {
+    fn is_error(&self) -> bool {
+        false
+    }
 }
 
 /// What a call left behind besides its answer.
@@ -123,6 +149,7 @@ impl Instance {
         settings: Arc<str>,
         secrets: Arc<crate::capability::secrets::InstanceSecrets>,
         limits: Limits,
+        record: Arc<Record>,
     ) -> Self {
         Self {
             name,
@@ -132,6 +159,7 @@ impl Instance {
             secrets,
             limits,
             logged: Arc::default(),
+            record,
             slot: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
             live: Arc::new(Semaphore::new(limits.live_calls)),
@@ -182,8 +210,57 @@ impl Instance {
         rests
     }
 
-    /// Runs one call in a fresh instance. What it held is returned and takes effect only if the caller says so.
-    pub async fn call<R>(
+    /// Runs one call in a fresh instance, unless this one is set aside. What it held is returned and takes effect only if
+    /// the caller says so.
+    pub async fn call<R: Answered>(
+        &self,
+        host: &Host,
+        around: Around,
+        time: Duration,
+        work: impl AsyncFnOnce(&mut CallStore, &wasmtime::component::Instance, &Exports) -> wasmtime::Result<R>,
+    ) -> Result<(R, After), CallError> {
+        self.record.admit().map_err(|aside| CallError::Aside {
+            instance: self.name.clone(),
+            left: aside.until.duration_since(tokio::time::Instant::now()),
+            why: aside.why,
+        })?;
+        let (operation, cause, began) = (around.operation, around.cause, Instant::now());
+        let done = self.run(host, around, time, work).await;
+        let took = began.elapsed();
+        let words = done.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        let how = match &done {
+            Ok((answer, _)) if answer.is_error() => Ended::Error,
+            Ok(_) => Ended::Well,
+            Err(CallError::Trap { reason, .. }) => Ended::Trap(reason),
+            Err(CallError::Limit { .. }) => Ended::Limit(&words),
+            Err(CallError::TimedOut { .. }) => Ended::Late,
+            Err(CallError::Cancelled | CallError::Aside { .. }) => Ended::Cancelled,
+        };
+        let aside = self.record.ended(operation, cause, took, how);
+        if !words.is_empty() && !matches!(how, Ended::Cancelled) {
+            self.tell(host, Weight::Warn, format!("{operation}: {words}"));
+        }
+        if let Some(aside) = aside {
+            let pause = crate::runtime::in_words(aside.until.duration_since(aside.since));
+            let text = format!(
+                "it is set aside for {pause}, for it broke {} times within a minute; to use it at once: openpista-host \
+                 plugin resume {}",
+                super::aside::STRIKES,
+                self.name
+            );
+            tracing::error!(instance = self.name, "{text}");
+            self.tell(host, Weight::Error, text);
+        }
+        done
+    }
+
+    /// The host's own words about it.
+    fn tell(&self, host: &Host, weight: Weight, text: String) {
+        let text = host.services.known.cleaned(text);
+        host.services.said.host(&self.plugin.manifest.name, &self.name, weight, text);
+    }
+
+    async fn run<R>(
         &self,
         host: &Host,
         around: Around,
@@ -203,6 +280,7 @@ impl Instance {
                 session: around.session,
                 turn: around.turn,
                 operation: around.operation,
+                approval: around.approval,
             },
             grants: Arc::clone(&self.grants),
             settings: Arc::clone(&self.settings),
@@ -216,7 +294,7 @@ impl Instance {
             services: Arc::clone(&host.services),
         };
         let budget = Budget { limits: self.limits, time, cancel: around.cancel, place: Some(place) };
-        let data = HostState::new(call, self.limits, around.fixed);
+        let data = HostState::new(call, self.limits, self.record.peak(), around.fixed);
         let (answer, left) = host
             .runtime
             .run(name, &loaded.pre, data, budget, async |store, instance| work(store, instance, &loaded.exports).await)

@@ -221,44 +221,13 @@ impl Manifest {
             .unwrap_or(&self.name)
     }
 
-    /// Fills in the schema's defaults and checks the rest. The error names the key.
+    /// Fills in the schema's defaults and checks the rest. The error names each key that is wrong.
     pub fn settings(
         &self,
         given: serde_json::Map<String, serde_json::Value>,
     ) -> Result<serde_json::Map<String, serde_json::Value>, String> {
-        let mut settings = given;
-        let Some(schema) = &self.settings else {
-            return match settings.keys().next() {
-                Some(key) => Err(format!("the setting `{key}` is not known; {} has no settings", self.name)),
-                None => Ok(settings),
-            };
-        };
-        let known = schema.get("properties").and_then(|p| p.as_object()).cloned().unwrap_or_default();
-        if let Some(unknown) = settings.keys().find(|key| !known.contains_key(*key)) {
-            let nearest = known
-                .keys()
-                .max_by(|a, b| strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown)));
-            let hint = nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-            return Err(format!("the setting `{unknown}` is not known{hint}"));
-        }
-        for (key, property) in &known {
-            if let Some(default) = property.get("default") {
-                settings.entry(key).or_insert_with(|| default.clone());
-            }
-        }
-        let validator =
-            jsonschema::validator_for(schema).map_err(|error| format!("broken settings schema: {error}"))?;
-        let value = serde_json::Value::Object(settings);
-        if let Err(error) = validator.validate(&value) {
-            let path = error.instance_path().to_string();
-            let key = path.trim_start_matches('/').replace('/', ".");
-            let place = if key.is_empty() { String::new() } else { format!("the setting `{key}`: ") };
-            return Err(format!("{place}{error}"));
-        }
-        match value {
-            serde_json::Value::Object(settings) => Ok(settings),
-            _ => Err("settings are a table".into()),
-        }
+        super::settings::checked(&self.name, self.settings.as_ref(), given)
+            .map_err(|faults| format!("its settings are wrong: {}", faults.join("; ")))
     }
 }
 
@@ -268,7 +237,7 @@ fn schema(text: &str) -> Result<serde_json::Value, ManifestError> {
     if schema.get("type").and_then(|kind| kind.as_str()) != Some("object") {
         return Err(broken("its type is not object".into()));
     }
-    jsonschema::validator_for(&schema).map_err(|error| broken(error.to_string()))?;
+    super::settings::validator(&schema).map_err(broken)?;
     Ok(schema)
 }
 
@@ -367,8 +336,8 @@ mod tests {
         let given = |text: &str| serde_json::from_str::<serde_json::Map<_, _>>(text).unwrap();
         assert_eq!(checked.settings(given("{}")).unwrap(), given(r#"{"unit":"c"}"#));
         let unknown = checked.settings(given(r#"{"units":"c"}"#)).unwrap_err();
-        assert_eq!(unknown, "the setting `units` is not known; did you mean `unit`?");
+        assert_eq!(unknown, "its settings are wrong: `settings.units` is not known; did you mean `unit`?");
         let wrong = checked.settings(given(r#"{"unit":"k"}"#)).unwrap_err();
-        assert!(wrong.starts_with("the setting `unit`: "), "{wrong}");
+        assert_eq!(wrong, r#"its settings are wrong: `settings.unit` is "k": "c", "f" are allowed"#);
     }
 }

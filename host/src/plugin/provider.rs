@@ -12,6 +12,7 @@ use super::instance::{Around, Host, Instance};
 use crate::agent::ports::{Completion, Deltas, Provider, ProviderError, Request};
 use crate::capability::deltas::Sink;
 use crate::failpoint::failpoint;
+use crate::runtime::CallError;
 use crate::wit::role::provider as wit;
 
 /// The turn's clock ends a slow answer; this ends one that nobody waits for.
@@ -30,6 +31,14 @@ fn missing() -> wasmtime::Error {
     wasmtime::Error::msg("it is no provider")
 }
 
+fn broke(error: &CallError) -> ProviderError {
+    match error {
+        // Asking it again is no use: the next model is asked at once.
+        CallError::Aside { .. } => ProviderError::SetAside(error.to_string()),
+        error => ProviderError::Other(error.to_string()),
+    }
+}
+
 impl ProviderInstance {
     /// The models on offer.
     pub async fn models(&self) -> Result<Vec<wit::Model>, ProviderError> {
@@ -43,7 +52,7 @@ impl ProviderInstance {
             .await;
         match answer {
             Ok((models, _)) => models.map_err(convert::provider_error_in),
-            Err(error) => Err(ProviderError::Other(error.to_string())),
+            Err(error) => Err(broke(&error)),
         }
     }
 }
@@ -63,6 +72,8 @@ impl Provider for ProviderInstance {
         let around = Around {
             operation: "provider.complete",
             session: Some(request.cache_key.clone()),
+            // A session whose request breaks it again and again is one cause.
+            cause: convert::cause([&request.cache_key]),
             cancel: cancel.clone(),
             ..Around::default()
         };
@@ -84,7 +95,7 @@ impl Provider for ProviderInstance {
             Ok((answer, _)) => answer
                 .map(|completion| convert::completion_in(&self.instance.name, completion))
                 .map_err(convert::provider_error_in),
-            Err(error) => Err(ProviderError::Other(error.to_string())),
+            Err(error) => Err(broke(&error)),
         }
     }
 }

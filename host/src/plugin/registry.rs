@@ -6,18 +6,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::folder::{Found, Known, Stamp, read_folder, read_index, write_index};
 use super::instance::{Host, Instance};
 use super::manifest::{Manifest, Need, Secret, SecretUse};
 use super::standing::{Standing, Words, asks_no_more, expanded, weigh};
-use super::stock::wasm_files;
 use super::{Plugin, digest};
 use crate::capability::http::Entry;
+use crate::capability::said::Weight;
 use crate::capability::secrets::{Declared, InstanceSecrets, Named, SecretValue, Use};
 use crate::runtime::cache::{private_folder, write_private};
 use crate::runtime::limits::Limits;
@@ -154,12 +155,15 @@ pub struct Registry {
     files: tokio::sync::Mutex<BTreeMap<String, FileState>>,
     snapshot: RwLock<Arc<Snapshot>>,
     looking_at: RwLock<Vec<String>>,
+    /// Versions that were replaced; what is kept of one goes when no call runs on it any more.
+    retired: Mutex<Vec<(String, Weak<Plugin>)>>,
 }
 
 /// What is known of one file.
 #[derive(Clone)]
 struct FileState {
     seen: String,
+    stamp: Option<Stamp>,
     plugin: Option<Arc<Plugin>>,
     broken: Option<String>,
 }
@@ -187,6 +191,7 @@ impl Registry {
             files: tokio::sync::Mutex::default(),
             snapshot: RwLock::default(),
             looking_at: RwLock::default(),
+            retired: Mutex::default(),
         })
     }
 
@@ -225,7 +230,12 @@ impl Registry {
     pub async fn scan(&self) -> Result<bool> {
         let mut files = self.files.lock().await;
         let (folder, good) = (self.folder.clone(), self.good.clone());
-        let present = tokio::task::spawn_blocking(move || read_folder(&folder, &good)).await??;
+        let known = if files.is_empty() {
+            read_index(&self.good)
+        } else {
+            files.iter().map(|(file, state)| (file.clone(), (state.stamp, state.seen.clone()))).collect()
+        };
+        let present = tokio::task::spawn_blocking(move || read_folder(&folder, &good, &known)).await??;
         let mut changed = false;
         let gone: Vec<String> = files.keys().filter(|file| !present.contains_key(*file)).cloned().collect();
         for file in gone {
@@ -240,6 +250,9 @@ impl Registry {
         for (file, found) in present {
             let known = files.get(&file);
             if known.is_some_and(|state| state.seen == found.digest) {
+                if let Some(state) = files.get_mut(&file) {
+                    state.stamp = found.stamp;
+                }
                 continue;
             }
             changed = true;
@@ -250,8 +263,16 @@ impl Registry {
         let next = self.assemble(&files);
         // Before anything can use them.
         self.host.services.known.learn("plugins", self.secrets(&next))?;
+        self.tell_of_idle(&next);
         if let Ok(mut snapshot) = self.snapshot.write() {
             *snapshot = Arc::new(next);
+        }
+        self.forget_retired(&files);
+        if changed {
+            // Of a broken file and of one that was touched just now nothing is known that would hold.
+            let held = files.iter().filter(|(_, state)| state.broken.is_none() && state.stamp.is_some());
+            let known: Known = held.map(|(file, state)| (file.clone(), (state.stamp, state.seen.clone()))).collect();
+            write_index(&self.good, &known);
         }
         self.look_at_all(Vec::new());
         Ok(changed)
@@ -276,6 +297,40 @@ impl Registry {
         self.host.runtime.cache().prune(&|digest| live.contains(digest));
     }
 
+    /// What instances do not work for, where that is news.
+    fn tell_of_idle(&self, next: &Snapshot) {
+        let before = self.snapshot();
+        for idle in next.idle.iter().filter(|idle| !idle.unset && !before.idle.contains(idle)) {
+            self.host.services.said.host(&idle.plugin, &idle.name, Weight::Warn, idle.reason.as_str());
+        }
+    }
+
+    /// Removes what is kept of versions that were replaced, once nothing runs on them.
+    fn forget_retired(&self, files: &BTreeMap<String, FileState>) {
+        let live: BTreeSet<&str> = files
+            .values()
+            .flat_map(|state| state.plugin.iter().map(|plugin| plugin.digest.as_str()).chain([state.seen.as_str()]))
+            .collect();
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner).retain(|(digest, plugin)| {
+            if plugin.strong_count() > 0 {
+                return true;
+            }
+            if !live.contains(digest.as_str()) {
+                // What cannot be removed is in nobody's way, and gone after the next start.
+                let _ = std::fs::remove_file(self.good.join(format!("{digest}.wasm")));
+                self.host.runtime.cache().forget(digest);
+            }
+            false
+        });
+    }
+
+    fn retire(&self, before: Option<&Arc<Plugin>>) {
+        if let Some(before) = before {
+            let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+            retired.push((before.digest.clone(), Arc::downgrade(before)));
+        }
+    }
+
     fn good_note(&self, file: &str) -> PathBuf {
         self.good.join(format!("{file}.last"))
     }
@@ -290,16 +345,23 @@ impl Registry {
         };
         match inspected {
             Ok(plugin) => {
+                self.retire(before.as_ref());
+                let short = plugin.digest.get(..12).unwrap_or_default();
+                let text = format!("version {} is in use now ({file}, {short})", plugin.manifest.version);
+                self.host.services.said.host(&plugin.manifest.name, &plugin.manifest.name, Weight::Info, text);
                 tracing::info!(
                     "plugin {} {} ({file}, {})",
                     plugin.manifest.name,
                     plugin.manifest.version,
                     plugin.digest.get(..12).unwrap_or_default()
                 );
-                if let Err(error) = write_private(&self.good_note(file), found.digest.as_bytes()) {
+                let note = self.good_note(file);
+                // At each start there are as many as plugins.
+                let noted = std::fs::read(&note).is_ok_and(|noted| noted == found.digest.as_bytes());
+                if !noted && let Err(error) = write_private(&note, found.digest.as_bytes()) {
                     tracing::warn!("{error:#}");
                 }
-                FileState { seen: found.digest, plugin: Some(Arc::new(plugin)), broken: None }
+                FileState { seen: found.digest, stamp: found.stamp, plugin: Some(Arc::new(plugin)), broken: None }
             }
             Err(error) => {
                 let reason = format!("{error:#}");
@@ -307,6 +369,9 @@ impl Registry {
                     Some(before) => Some(before),
                     None => self.last_good(file).await,
                 };
+                let name = last.as_ref().map_or(file.trim_end_matches(".wasm"), |last| last.manifest.name.as_str());
+                let text = format!("the file {file} can't be used: {reason}");
+                self.host.services.said.host(name, name, Weight::Error, text);
                 match &last {
                     Some(last) => tracing::warn!(
                         "the plugin file {file} can't be used: {reason}; its last good version {} goes on",
@@ -314,7 +379,7 @@ impl Registry {
                     ),
                     None => tracing::warn!("the plugin file {file} can't be used: {reason}"),
                 }
-                FileState { seen: found.digest, plugin: last, broken: Some(reason) }
+                FileState { seen: found.digest, stamp: found.stamp, plugin: last, broken: Some(reason) }
             }
         }
     }
@@ -511,8 +576,22 @@ impl Registry {
         }) {
             return Ok(Arc::clone(same));
         }
-        let instance = Instance::new(name.to_string(), Arc::clone(plugin), grants, settings, Arc::new(secrets), limits);
-        Ok(Arc::new(instance))
+        let record = before.get(role, name).map(|old| {
+            // Another component has not broken anything yet.
+            if old.plugin.digest != plugin.digest {
+                old.record.pardon();
+            }
+            Arc::clone(&old.record)
+        });
+        Ok(Arc::new(Instance::new(
+            name.to_string(),
+            Arc::clone(plugin),
+            grants,
+            settings,
+            Arc::new(secrets),
+            limits,
+            record.unwrap_or_default(),
+        )))
     }
 }
 
@@ -645,36 +724,4 @@ fn usage_of(usage: &SecretUse, audience: Option<Entry>) -> Option<Use> {
         SecretUse::Digest => Use::Digest,
         SecretUse::Fact(claim) => Use::Fact(claim.clone()),
     })
-}
-
-/// One file as it was found.
-struct Found {
-    digest: String,
-    problem: Option<String>,
-}
-
-/// Reads all files and keeps their bytes by digest, so that what is inspected is what is run.
-fn read_folder(folder: &Path, good: &Path) -> Result<BTreeMap<String, Found>> {
-    let mut found = BTreeMap::new();
-    for file in wasm_files(folder)? {
-        let path = folder.join(&file);
-        let row = match std::fs::read(&path) {
-            Ok(bytes) => {
-                let digest = digest(&bytes);
-                let kept = good.join(format!("{digest}.wasm"));
-                let problem = super::check_kind(&bytes).err().map(|error| format!("{error:#}"));
-                if problem.is_none() && !kept.exists() {
-                    write_private(&kept, &bytes)?;
-                }
-                Found { digest, problem }
-            }
-            // Gone between listing and reading.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => {
-                Found { digest: format!("unreadable:{error}"), problem: Some(format!("it cannot be read: {error}")) }
-            }
-        };
-        found.insert(file, row);
-    }
-    Ok(found)
 }

@@ -15,9 +15,13 @@ use tokio_util::sync::CancellationToken;
 use super::convert;
 use super::instance::{Around, Host, Instance};
 use super::registry::{Registry, RoleKind};
+use super::remembered;
 use crate::agent::ports::{Invocation, Progress, ToolError, Toolbox};
+use crate::capability::ledger::{self, Begun};
+use crate::capability::{Caller, LedgerEntry};
 use crate::failpoint::failpoint;
-use crate::message::{Content, ToolDefinition};
+use crate::message::{Content, ToolDefinition, arguments_hash};
+use crate::runtime::CallError;
 use crate::wit::role::tools as wit;
 
 const DEFINITIONS: Duration = Duration::from_secs(30);
@@ -78,6 +82,17 @@ impl PluginTools {
         Some(Arc::clone(&self.table.read().ok()?.owners.get(tool)?.instance))
     }
 
+    /// The list of an instance; that of one which depends on nothing was remembered at an earlier start.
+    async fn asked(&self, instance: &Arc<Instance>, fresh: bool) -> Result<Vec<ToolDefinition>, String> {
+        let host = self.registry.host();
+        if !fresh && let Some(list) = remembered::recall(&host.runtime, instance) {
+            return Ok(list);
+        }
+        let list = definitions(host, instance).await?;
+        remembered::remember(&host.runtime, instance, &list);
+        Ok(list)
+    }
+
     /// Asks every tools instance again. `fresh` names one whose list may have changed though its file did not.
     pub async fn refresh(&self, fresh: Option<&str>) {
         self.ask_again(|instance| fresh == Some(&instance.name)).await;
@@ -88,7 +103,7 @@ impl PluginTools {
         self.ask_again(|instance| instance.grants.has(capability)).await;
     }
 
-    async fn ask_again(&self, fresh: impl Fn(&Instance) -> bool) {
+    async fn ask_again(&self, fresh: impl Fn(&Instance) -> bool + Send + Sync) {
         let snapshot = self.registry.snapshot();
         let last = self.table.read().map(|table| table.last.clone()).unwrap_or_default();
         let mut table = Table::default();
@@ -104,7 +119,7 @@ impl PluginTools {
             let known = last.get(&instance.name).filter(|(old, _)| *old == key && !fresh(instance));
             let definitions = match known {
                 Some((_, definitions)) => definitions.clone(),
-                None => match definitions(self.registry.host(), instance).await {
+                None => match self.asked(instance, fresh(instance)).await {
                     Ok(definitions) => definitions,
                     Err(why) => {
                         tracing::warn!("the tools of {} are not known: {why}", instance.name);
@@ -134,6 +149,40 @@ impl PluginTools {
             *current = table;
         }
     }
+}
+
+/// A tool call as the ledger notes it: the arguments are the model's, so that only their hash is kept.
+fn begin(host: &Host, instance: &Instance, invocation: &Invocation) -> Begun {
+    let caller = Caller {
+        plugin: instance.plugin.manifest.name.clone(),
+        instance: instance.name.clone(),
+        digest: instance.plugin.digest.clone(),
+        session: Some(invocation.session.clone()),
+        turn: Some(invocation.turn.clone()),
+        operation: "tools.call",
+        approval: invocation.approval.clone(),
+    };
+    let entry = LedgerEntry {
+        caller,
+        capability: "tools",
+        what: invocation.name.clone(),
+        arguments: arguments_hash(&invocation.arguments),
+        ..LedgerEntry::default()
+    };
+    Begun::new(Arc::clone(&host.services.ledger), entry)
+}
+
+fn end<T, A>(begun: Begun, done: &Result<(Result<T, wit::ToolError>, A), CallError>) {
+    let outcome = match done {
+        Ok((Ok(_), _)) => ledger::DONE,
+        Ok((Err(_), _)) => "failed",
+        Err(CallError::Trap { .. }) => "trapped",
+        Err(CallError::Limit { .. }) => "at a limit",
+        Err(CallError::TimedOut { .. }) => "timed out",
+        Err(CallError::Cancelled) => "cancelled",
+        Err(CallError::Aside { .. }) => return begun.end(false, "set aside"),
+    };
+    begun.end(true, outcome);
 }
 
 /// What one instance offers, checked.
@@ -199,7 +248,7 @@ impl Toolbox for PluginTools {
         let Some((instance, edition)) = owned else {
             return Err(ToolError::Other(format!("the tool {} is gone: its plugin was removed", invocation.name)));
         };
-        if invocation.edition.is_some_and(|looked_at| looked_at != edition) {
+        if invocation.edition.as_deref().is_some_and(|looked_at| looked_at != edition) {
             return Err(ToolError::Other(format!(
                 "the tool {} became another one while this call waited, so what was said about the call does not hold; \
                  it was not run. Look at the tool again before you call it",
@@ -210,10 +259,13 @@ impl Toolbox for PluginTools {
             operation: "tools.call",
             session: Some(invocation.session.clone()),
             turn: Some(invocation.turn.clone()),
+            approval: invocation.approval.clone(),
+            cause: convert::cause([&invocation.session, &invocation.name, &invocation.arguments]),
             cancel: cancel.clone(),
             progress: Some(progress),
             fixed: None,
         };
+        let begun = begin(self.registry.host(), &instance, &invocation);
         let request = wit::Invocation {
             id: invocation.id,
             name: invocation.name,
@@ -223,17 +275,17 @@ impl Toolbox for PluginTools {
         // The guest ends with the turn, and so does what it started, even if nobody waits for the answer any more.
         let host = self.registry.host();
         failpoint("tool.before-call");
-        let done = instance
-            .call(host, around, CALL, async |store, live, exports| {
-                let guest = exports.tools.as_ref().ok_or_else(missing)?.load(&mut *store, live)?;
-                guest.call_call(store, &request).await
-            })
-            .await;
+        let call = instance.call(host, around, CALL, async |store, live, exports| {
+            let guest = exports.tools.as_ref().ok_or_else(missing)?.load(&mut *store, live)?;
+            guest.call_call(store, &request).await
+        });
+        let done = begun.noted(call).await;
+        end(begun, &done);
         failpoint("tool.after-call");
         let (answer, after) = match done {
             Ok(done) => done,
-            Err(crate::runtime::CallError::Cancelled) => return Err(ToolError::Cancelled),
-            Err(error @ crate::runtime::CallError::TimedOut { .. }) => {
+            Err(CallError::Cancelled) => return Err(ToolError::Cancelled),
+            Err(error @ CallError::TimedOut { .. }) => {
                 tracing::warn!("{error}");
                 return Err(ToolError::TimedOut);
             }

@@ -72,6 +72,14 @@ impl Cache {
         }
     }
 
+    /// Removes what is kept of a component.
+    pub fn forget(&self, digest: &str) {
+        for ending in ["cwasm", "json", "tools"] {
+            // What cannot be removed is in nobody's way.
+            let _ = std::fs::remove_file(self.path(digest, ending));
+        }
+    }
+
     /// Removes what belongs to no digest in `live`, or to another version of the compiler.
     pub fn prune(&self, live: &dyn Fn(&str) -> bool) {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return };

@@ -3,6 +3,9 @@
 //! wasmtime's own `StoreLimits` answers a refusal that cannot be told from a guest's panic. Here a refusal is an error
 //! of our own type: it ends the call, and `Violation` says which limit it was.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use wasmtime::ResourceLimiter;
 
 /// The limits of one call.
@@ -58,12 +61,14 @@ pub struct Meter {
     limits: Limits,
     memory: usize,
     ticks: u64,
+    /// The most that any call had, kept by whoever wants to know.
+    peak: Arc<AtomicUsize>,
 }
 
 impl Meter {
-    /// A fresh count.
-    pub fn new(limits: Limits) -> Self {
-        Self { limits, memory: 0, ticks: 0 }
+    /// A fresh count; the most memory is noted in `peak`.
+    pub fn new(limits: Limits, peak: Arc<AtomicUsize>) -> Self {
+        Self { limits, memory: 0, ticks: 0, peak }
     }
 
     /// Bytes of linear memory that were asked for.
@@ -93,6 +98,7 @@ impl ResourceLimiter for Meter {
             return Err(Violation::Memory(self.limits.memory).into());
         }
         self.memory = total;
+        self.peak.fetch_max(total, Ordering::Relaxed);
         Ok(true)
     }
 

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -21,6 +22,7 @@ use super::limits::{Limits, Meter};
 use super::sandbox::SharedReach;
 use crate::capability::http::WasiEgress;
 use crate::capability::log;
+use crate::capability::said::{Said, Voice, Weight};
 use crate::capability::secrets::Filter;
 use crate::capability::{Call, Held, View};
 use crate::message::in_one_line;
@@ -76,31 +78,26 @@ pub trait State: WasiView + Send + 'static {
 impl Guest {
     /// Without output: what is written is dropped.
     pub fn new(limits: Limits) -> Self {
-        Self::with(WasiCtx::builder().build(), limits)
+        Self::with(WasiCtx::builder().build(), limits, Arc::default())
     }
 
     /// With what it writes kept, for whoever looks why it fails. More than 1 MiB is a trap.
     pub fn heard(limits: Limits) -> (Self, MemoryOutputPipe) {
         let heard = MemoryOutputPipe::new(1 << 20);
         let wasi = WasiCtx::builder().stdout(heard.clone()).stderr(heard.clone()).build();
-        (Self::with(wasi, limits), heard)
+        (Self::with(wasi, limits, Arc::default()), heard)
     }
 
-    /// What it used.
-    pub fn meter(&self) -> &Meter {
-        &self.meter
-    }
-
-    fn with(wasi: WasiCtx, limits: Limits) -> Self {
+    fn with(wasi: WasiCtx, limits: Limits, peak: Arc<AtomicUsize>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.resources);
-        Self { wasi, table, meter: Meter::new(limits) }
+        Self { wasi, table, meter: Meter::new(limits, peak) }
     }
 }
 
 impl HostState {
-    /// For one call.
-    pub fn new(call: Call, limits: Limits, fixed: Option<Fixed>) -> Self {
+    /// For one call; the most memory that it has is noted in `peak`.
+    pub fn new(call: Call, limits: Limits, peak: Arc<AtomicUsize>, fixed: Option<Fixed>) -> Self {
         let outputs = ["stdout", "stderr"].map(|stream| GuestOutput::new(&call, stream));
         let [stdout, stderr] = outputs.clone();
         let mut wasi = WasiCtx::builder();
@@ -108,13 +105,13 @@ impl HostState {
         if let Some(fixed) = fixed {
             fixed.apply(&mut wasi);
         }
-        let guest = Guest::with(wasi.build(), limits);
+        let guest = Guest::with(wasi.build(), limits, peak);
         Self { guest, call, http: WasiHttpCtx::new(), egress: None, outputs: outputs.into(), reach: None }
     }
 
     /// For one call of a guest that is trusted with nothing, with its own WASI: files, arguments, output.
     pub fn sandboxed(call: Call, limits: Limits, wasi: WasiCtx, reach: SharedReach) -> Self {
-        let guest = Guest::with(wasi, limits);
+        let guest = Guest::with(wasi, limits, Arc::default());
         Self { guest, call, http: WasiHttpCtx::new(), egress: None, outputs: Vec::new(), reach: Some(reach) }
     }
 
@@ -186,9 +183,12 @@ impl WasiHttpView for HostState {
 struct GuestOutput(Arc<Mutex<Lines>>);
 
 struct Lines {
+    plugin: String,
     instance: String,
     /// Lines of all calls of the instance.
     all: Arc<log::Meter>,
+    session: Option<String>,
+    said: Arc<Said>,
     stream: &'static str,
     redact: Arc<dyn Fn(&str) -> String + Send + Sync>,
     /// Everybody's secrets, before lines are cut: half of one could not be found.
@@ -200,8 +200,11 @@ struct Lines {
 impl GuestOutput {
     fn new(call: &Call, stream: &'static str) -> Self {
         Self(Arc::new(Mutex::new(Lines {
+            plugin: call.caller.plugin.clone(),
             instance: call.caller.instance.clone(),
             all: call.log.all(),
+            session: call.caller.session.clone(),
+            said: Arc::clone(&call.services.said),
             stream,
             redact: call.secrets.redactor(),
             filter: call.services.known.filter(),
@@ -260,6 +263,8 @@ impl Lines {
         if log::admits(&self.all, &self.instance, Instant::now()) {
             let line = in_one_line(&line);
             tracing::info!(target: "plugin", instance = self.instance, stream = self.stream, "{line}");
+            let from = if self.stream == "stderr" { Voice::Stderr } else { Voice::Stdout };
+            self.said.say(&self.plugin, &self.instance, from, Weight::Info, self.session.as_deref(), line);
         }
     }
 }

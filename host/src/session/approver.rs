@@ -15,9 +15,10 @@ use super::{Desk, Key, Tap, Tapped, lock};
 use crate::agent::policy::{Facts, decide};
 use crate::agent::ports::{Answer, Approver, Policy};
 use crate::message::{
-    Approval, Decision, Delivery, DeliveryContent, Sender, ToolCall, ToolDefinition, allowance, new_id, now, steers,
+    Approval, Decision, Delivery, DeliveryContent, Sender, ToolCall, ToolDefinition, allowance, arguments_hash, new_id,
+    now, steers,
 };
-use crate::store::Decided;
+use crate::store::{Decided, LedgerLine};
 
 const SUMMARY_MAX: usize = 300;
 const NO_ONE_THERE: &str = "The message came from a command line that nobody sits at. To allow it, the user can run the \
@@ -91,6 +92,8 @@ pub struct TurnApprover {
     pub allowed: watch::Sender<HashMap<String, Sender>>,
     /// Questions of an earlier run of this turn that were open when this one began.
     pub asked: Vec<Approval>,
+    /// By call of the model: the question that was asked about it.
+    pub approved: Mutex<HashMap<String, String>>,
     /// Somebody who runs the turn by hand.
     pub tap: Option<Tap>,
 }
@@ -129,15 +132,20 @@ fn summary(arguments: &str) -> String {
 }
 
 impl TurnApprover {
+    /// Plugin and instance of the tool; empty if nobody has it.
+    fn owned_by(&self, call: &ToolCall) -> String {
+        self.desk.power.owner(&call.name).map_or_else(String::new, |(plugin, instance)| format!("{plugin} {instance}"))
+    }
+
     fn allowance(&self, call: &ToolCall) -> String {
-        allowance(&call.name, &self.desk.power.owner(&call.name))
+        allowance(&call.name, &self.owned_by(call))
     }
 
     fn fresh(&self, call: &ToolCall) -> Approval {
         let time = u64::try_from(self.desk.settings.approval_time.as_millis()).unwrap_or(u64::MAX);
         // For the eye only: what is run is the call itself.
         let arguments = self.desk.known.clean(&call.arguments);
-        let owned_by = self.desk.power.owner(&call.name);
+        let owned_by = self.owned_by(call);
         Approval {
             id: new_id(),
             instance: self.key.instance.clone(),
@@ -162,7 +170,7 @@ impl TurnApprover {
     /// The question of an earlier run of this turn, which may have been answered a moment ago; else a new one, stored
     /// with its delivery.
     async fn question(&self, call: &ToolCall) -> anyhow::Result<Approval> {
-        let hash = hash(call, &self.desk.power.owner(&call.name));
+        let hash = hash(call, &self.owned_by(call));
         if let Some(asked) = self.asked.iter().find(|asked| asked.call == call.id && asked.hash == hash) {
             return Ok(asked.clone());
         }
@@ -207,8 +215,41 @@ impl Approver for TurnApprover {
         decide(&self.desk.settings.rules, &call.name, facts)
     }
 
+    fn grounds(&self, call: &ToolCall) -> String {
+        if let Some(approval) = lock(&self.approved).get(&call.id) {
+            return approval.clone();
+        }
+        if self.desk.settings.rules.find(&call.name) == Some(Policy::Allow) {
+            return "policy: a rule allows it".into();
+        }
+        match self.allowed.borrow().get(&self.allowance(call)) {
+            Some(by) => format!("session: allowed by {}", by.id),
+            None => "not asked: the tool has no power".into(),
+        }
+    }
+
+    fn refused(&self, call: &ToolCall, why: &str) {
+        let (plugin, instance) = self.desk.power.owner(&call.name).unwrap_or_default();
+        let line = LedgerLine {
+            at: now(),
+            plugin,
+            instance,
+            session: Some(self.session.clone()),
+            turn: Some(self.turn.clone()),
+            operation: "tools.call".into(),
+            capability: "tools".into(),
+            what: call.name.clone(),
+            arguments: arguments_hash(&call.arguments),
+            approval: lock(&self.approved).get(&call.id).cloned().unwrap_or_default(),
+            outcome: why.into(),
+            ..LedgerLine::default()
+        };
+        if let Err(error) = self.desk.store.write_later(move |tx| tx.ledger_append(&line)) {
+            tracing::error!("the ledger does not tell of a call that was refused: {error}");
+        }
+    }
+
     async fn ask(&self, call: &ToolCall, tool: &ToolDefinition, untrusted: bool) -> Answer {
-        let mut allowed = self.allowed.subscribe();
         let approval = match self.question(call).await {
             Ok(approval) => approval,
             Err(error) => {
@@ -216,6 +257,15 @@ impl Approver for TurnApprover {
                 return Answer::Nobody(NOT_STORED.into());
             }
         };
+        lock(&self.approved).insert(call.id.clone(), format!("approval {}", approval.id));
+        self.wait(call, tool, untrusted, approval).await
+    }
+}
+
+impl TurnApprover {
+    /// Waits for the answer to a question that is stored.
+    async fn wait(&self, call: &ToolCall, tool: &ToolDefinition, untrusted: bool, approval: Approval) -> Answer {
+        let mut allowed = self.allowed.subscribe();
         let mut waiter = self.desk.waiting.wait(&approval.id);
         if let Some(answer) = self.stored(&approval) {
             return answer;

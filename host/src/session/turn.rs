@@ -81,6 +81,7 @@ pub(super) async fn answer(
         said: Mutex::new(said),
     });
     let approver = Arc::new(TurnApprover {
+        approved: Mutex::default(),
         desk: Arc::clone(desk),
         key: key.clone(),
         session: session.id.clone(),

@@ -204,6 +204,7 @@ impl Sandbox {
                 session: serving.session.clone(),
                 turn: serving.turn.clone(),
                 operation: "skill.run",
+                approval: String::new(),
             },
             grants: Arc::new(Grants::default()),
             settings: "{}".into(),
@@ -265,7 +266,7 @@ impl Sandbox {
         };
         let end = match done {
             Ok(end) => end,
-            Err(CallError::Cancelled) => return Err(Error::Cancelled),
+            Err(CallError::Cancelled | CallError::Aside { .. }) => return Err(Error::Cancelled),
             Err(CallError::Limit { violation, .. }) => End::Stopped(violation.to_string()),
             Err(CallError::Trap { reason, .. }) => End::Stopped(format!("it failed: {reason}")),
             Err(CallError::TimedOut { after, .. }) => {

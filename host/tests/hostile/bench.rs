@@ -146,6 +146,7 @@ impl Bench {
     /// A tool through the port that the agent uses.
     pub async fn call(&self, tool: &str, arguments: Value, cancel: CancellationToken) -> Result<String, ToolError> {
         let invocation = Invocation {
+            approval: "policy".into(),
             id: "call-1".into(),
             name: tool.into(),
             arguments: arguments.to_string(),

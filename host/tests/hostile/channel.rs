@@ -140,7 +140,7 @@ async fn a_connection_of_somebody_else_is_not_there() {
     let instance = Arc::clone(bench.app.registry.snapshot().get(RoleKind::Channel, "other").unwrap());
     let other = ChannelInstance { instance, host: Arc::clone(bench.host()) };
     let source = Source { transport: "way".into(), connection: 1, tags: Vec::new() };
-    let ((), held) = other.receive(&Event::Frame((source, Frame::Text(id.clone())))).await.unwrap();
+    let ((), held) = other.receive(&Event::Frame((source, Frame::Text(id.clone()))), 0).await.unwrap();
     let gone = format!("Err(Error::NotFound(\"connection {id} is closed\"))");
     let told = held.state.set["told"].clone().map(|told| String::from_utf8(told).unwrap());
     assert_eq!(told, Some(format!("{gone} {gone} {gone}")));

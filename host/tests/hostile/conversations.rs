@@ -26,7 +26,7 @@ async fn told(bench: &Bench, want: &str) -> String {
     let instance = Arc::clone(bench.app.registry.snapshot().get(RoleKind::Channel, "hostile").unwrap());
     let channel = ChannelInstance { instance, host: Arc::clone(bench.host()) };
     let source = Source { transport: "way".into(), connection: 1, tags: Vec::new() };
-    let ((), held) = channel.receive(&Event::Frame((source, Frame::Text(want.into())))).await.unwrap();
+    let ((), held) = channel.receive(&Event::Frame((source, Frame::Text(want.into()))), 1).await.unwrap();
     String::from_utf8(held.state.set["told"].clone().unwrap()).unwrap()
 }
 

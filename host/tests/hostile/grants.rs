@@ -79,7 +79,8 @@ async fn a_capability_that_is_not_granted_does_not_exist_for_a_component() {
         let secrets = Arc::new(InstanceSecrets::new("bare", []).unwrap());
         // What all have, and the secrets that one of them imports.
         let grants = Grants::new([("secrets".to_string(), Vec::new())]);
-        let bare = Instance::new("bare".into(), plugin, grants, "{}".into(), secrets, Limits::default());
+        let bare =
+            Instance::new("bare".into(), plugin, grants, "{}".into(), secrets, Limits::default(), Arc::default());
         let error = bare.loaded(&bench.host().runtime).await.err().expect("it is not linked").to_string();
         assert!(error.starts_with(&format!("{name} cannot be linked: ")) && error.contains(import), "{error}");
     }

@@ -86,6 +86,7 @@ async fn progress_without_end_is_handed_on_a_hundred_times_a_second() {
         arguments: json!({ "attack": "reports" }).to_string(),
         session: "session-1".into(),
         turn: "turn-1".into(),
+        approval: String::new(),
         edition: None,
     };
     let progress = Arc::new(move |_| {

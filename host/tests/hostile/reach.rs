@@ -146,6 +146,7 @@ pub fn everything_is_here(bench: &Bench) -> Host {
         connections: Arc::clone(&shared.connections),
         ledger: Arc::clone(&shared.ledger),
         known: Arc::clone(&shared.known),
+        said: Arc::clone(&shared.said),
     };
     Host { runtime: Arc::clone(&bench.host().runtime), services: Arc::new(services) }
 }

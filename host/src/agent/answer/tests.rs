@@ -13,6 +13,12 @@ fn waits_grow_are_spread_and_end_with_the_turns_time() {
 }
 
 #[test]
+fn a_provider_that_is_set_aside_is_not_asked_again() {
+    let aside = ProviderError::SetAside("it broke".into());
+    assert_eq!(step(&aside, 0, 0, Duration::from_secs(100)), Step::Fallback);
+}
+
+#[test]
 fn jitter_differs_between_turns_and_tries() {
     let all: std::collections::HashSet<u8> =
         (0..8).flat_map(|n| [jitter(&format!("turn {n}"), 0), jitter(&format!("turn {n}"), 1)]).collect();

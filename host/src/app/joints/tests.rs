@@ -26,6 +26,7 @@ async fn passed_on(said: Result<Vec<Content>, ToolError>) -> Result<Vec<Content>
     let tools = Discreet { tools: Arc::new(Says(said)), known };
     let invocation = Invocation {
         edition: None,
+        approval: String::new(),
         id: "1".into(),
         name: "system.run".into(),
         arguments: "{}".into(),

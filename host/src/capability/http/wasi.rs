@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::exchange::{BODY_MAX, Waits};
-use super::{Egress, Incoming, Outgoing, noted};
+use super::{Egress, Incoming, Outgoing, arguments, end, noted};
+use crate::capability::ledger::Begun;
 use crate::capability::secrets::CallSecrets;
 use crate::capability::{Call, Caller, Error, Ledger, LedgerEntry};
 use crate::grant::Grants;
@@ -77,7 +78,14 @@ impl Inner {
             headers: headers.map_err(|_: std::string::FromUtf8Error| WasiError::HttpProtocolError)?,
             body: body.to_bytes().to_vec(),
         };
-        let what = noted(&request, &self.secrets);
+        let entry = LedgerEntry {
+            caller: self.caller.clone(),
+            capability: "http",
+            what: noted(&request, &self.secrets),
+            arguments: arguments(&request),
+            ..LedgerEntry::default()
+        };
+        let begun = Begun::new(Arc::clone(&self.ledger), entry);
         let from = Outgoing {
             instance: &self.caller.instance,
             scope: self.grants.scope("http").unwrap_or_default(),
@@ -89,13 +97,8 @@ impl Inner {
             first_byte: options.first_byte_timeout.unwrap_or(default.first_byte),
             between: options.between_bytes_timeout.unwrap_or(default.between),
         };
-        let outcome = self.egress.send(from, request, waits).await;
-        self.ledger.note(LedgerEntry {
-            caller: self.caller.clone(),
-            capability: "http",
-            what,
-            allowed: !matches!(outcome, Err(Error::AccessDenied(_))),
-        });
+        let outcome = begun.noted(self.egress.send(from, request, waits)).await;
+        end(begun, &outcome);
         outcome.map_err(translated)
     }
 }

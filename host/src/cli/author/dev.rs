@@ -194,6 +194,7 @@ impl Workshop<'_> {
             Standing::Unset | Standing::Off => {
                 self.say(Paint::Warn, &format!("loaded by the daemon, not set up: {reason}"))
             }
+            Standing::Aside => self.say(Paint::Bad, &format!("loaded by the daemon, and set aside: {reason}")),
             Standing::Broken => self.say(Paint::Bad, &format!("refused by the daemon because {reason}")),
         }
     }

@@ -46,8 +46,8 @@ impl Power for Nothing {
         true
     }
 
-    fn owner(&self, _: &str) -> String {
-        String::new()
+    fn owner(&self, _: &str) -> Option<(String, String)> {
+        None
     }
 }
 
@@ -138,6 +138,7 @@ async fn world() -> World {
         handle: None,
         allowed: watch::Sender::default(),
         asked: Vec::new(),
+        approved: Mutex::default(),
         tap: None,
     };
     World { _folder: folder, shown, approver }

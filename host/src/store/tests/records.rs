@@ -510,6 +510,7 @@ pub(super) fn line(number: u64) -> LedgerLine {
         capability: "http".into(),
         what: format!("GET /{number}"),
         allowed: !number.is_multiple_of(3),
+        ..LedgerLine::default()
     }
 }
 

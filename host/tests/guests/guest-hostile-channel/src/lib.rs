@@ -140,6 +140,7 @@ mod guest {
             let noted = match event {
                 Event::Opened(opened) => state::set("connection", opened.source.connection.to_string().as_bytes()),
                 Event::Alarm(alarm) => state::set("alarmed", alarm.name.as_bytes()),
+                Event::Frame((_, Frame::Text(text))) if text == "trap" => panic!("a frame that it cannot stand"),
                 // What it wants, as words: the first one says what.
                 Event::Frame((_, Frame::Text(text))) if text.contains(' ') => {
                     let words: Vec<&str> = text.split(' ').collect();
