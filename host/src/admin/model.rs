@@ -455,7 +455,7 @@ pub struct PluginSummary {
     pub settings: Option<serde_json::Value>,
     /// Where it came from, if it was installed by a command or the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub installed: Option<super::InstalledSummary>,
+    pub installed: Option<Box<super::InstalledSummary>>,
 }
 
 /// A capability that a plugin asks for.

@@ -385,7 +385,7 @@ impl Admin {
                 .collect(),
             instances: instances.into_iter().map(|(name, _)| name).collect(),
             settings: plugin.manifest.settings.clone(),
-            installed: self.installed(plugin),
+            installed: self.installed(plugin).map(Box::new),
         }
     }
 
