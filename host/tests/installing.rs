@@ -335,7 +335,7 @@ async fn what_the_web_gives_is_taken_only_whole_encrypted_and_if_it_is_a_plugin(
     for (url, words) in [
         (&cut, "was cut off"),
         (&endless, "was cut off"),
-        (&short, "short"),
+        (&short, "it is cut off, damaged"),
         (&announced, "is larger than 200 KB"),
         (&large, "is larger than 200 KB"),
         (&page, "a web page, not a component"),

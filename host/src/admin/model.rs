@@ -536,7 +536,7 @@ pub struct PluginSummary {
     pub serving: Vec<InstanceSummary>,
     /// Where it came from, if it was installed by a command or the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub installed: Option<super::InstalledSummary>,
+    pub installed: Option<Box<super::InstalledSummary>>,
 }
 
 impl PluginSummary {

@@ -392,7 +392,7 @@ impl Admin {
             serving: instances.iter().map(|(_, role, instance)| self.instance(*role, instance)).collect(),
             instances: instances.into_iter().map(|(name, ..)| name).collect(),
             settings: plugin.manifest.settings.clone(),
-            installed: self.installed(plugin),
+            installed: self.installed(plugin).map(Box::new),
             imports: plugin.shape.imports.clone(),
             exports: plugin.shape.exports.clone(),
             tool_definitions: tools.iter().filter(|tool| own(&tool.name)).map(tool_summary).collect(),

@@ -96,7 +96,7 @@ impl Logins {
         let login = unpacked
             .as_deref()
             .and_then(|text| text.split_once(':'))
-            .and_then(|(user, password)| Some(Login { user: user.to_owned(), password: Secret::new(password) }));
+            .map(|(user, password)| Login { user: user.to_owned(), password: Secret::new(password) });
         login.map(Some).ok_or_else(|| wrong(&format!("the login of {registry} in it cannot be read")))
     }
 }
