@@ -112,8 +112,20 @@ async fn a_turn_that_drips_for_ever_ends_with_its_time_whether_model_or_tool() {
 #[tokio::test]
 async fn an_answer_that_streams_without_end_is_ended_at_16_mib() {
     let bench = with_models("").await;
-    let (ok, text, notice) = end(&mut say(&bench, "flood", "go".into(), None, true).await).await;
+    let streamed = AtomicUsize::new(0);
+    let (ok, text, notice) = event(&mut say(&bench, "flood", "go".into(), None, true).await, |event| match event {
+        TurnEvent::Text { text } => {
+            streamed.fetch_add(text.len(), Ordering::SeqCst);
+            None
+        }
+        TurnEvent::End { ok, text, notice, .. } => Some((ok, text, notice.unwrap_or_default())),
+        _ => None,
+    })
+    .await;
     assert!(!ok && text.is_empty());
+    // It is asked twice.
+    let streamed = streamed.load(Ordering::SeqCst) >> 20;
+    assert!(streamed <= 32, "{streamed} MiB");
     assert!(notice.contains("one answer streams at most 16 MiB"), "{notice}");
     bench.pure_works().await;
 }
