@@ -143,7 +143,7 @@ impl Library {
         }
         let before = self.shelf();
         for problem in problems.iter().filter(|problem| !problem.note && !before.problems.contains(problem)) {
-            tracing::warn!("a skill cannot be used: {problem}");
+            tracing::info!("a skill cannot be used: {problem}");
         }
         let changed = before.skills != skills || *before.prompt != *prompt || before.problems != problems;
         let shelf = Shelf { skills, problems, prompt: prompt.into(), folders: found.folders };

@@ -273,7 +273,7 @@ async fn the_home_of_the_host_is_closed_also_within_the_workspace() {
     let environment = [("OPENPISTA_WORKSPACE", around.to_str().unwrap())];
     let mut world = World::begin(home, model, &environment, &["skill.probe", "skill.read"]).await;
     let token = world.home.token();
-    assert_eq!(world.probe(&["cat", "workspace/marmalade.txt"]).await, "sweet");
+    assert_eq!(world.probe(&["cat", "/workspace/workspace/marmalade.txt"]).await, "sweet");
     assert!(world.probe(&["cat", "/skill/SKILL.md"]).await.contains("name: probe"));
     for path in [
         "home/web-token",

@@ -91,7 +91,8 @@ fn show(skill: &SkillSummary, output: Output) -> Result<(), Failure> {
     if !skill.description.is_empty() {
         output.line(&plain(&skill.description))?;
     }
-    let metadata: Vec<String> = skill.metadata.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    let word = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let metadata: Vec<String> = skill.metadata.iter().map(|(name, value)| format!("{name} {}", word(value))).collect();
     let facts = [
         ("mode", skill.mode.clone()),
         ("folder", skill.folder.clone()),

@@ -128,7 +128,8 @@ fn map(yaml: &str) -> Result<Map<String, Value>, Wrong> {
         let error = error.without_snippet();
         let line = error.location().map_or(1, |location| usize::try_from(location.line()).unwrap_or(1));
         let said = error.to_string();
-        let first = said.lines().next().unwrap_or_default();
+        // The line is said once, and as it is in the file.
+        let first = said.lines().next().and_then(|first| first.split(" at line ").next()).unwrap_or_default();
         Wrong {
             line: line.saturating_add(1),
             text: format!("the front matter is not YAML of keys and values: {first}"),

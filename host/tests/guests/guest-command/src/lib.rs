@@ -27,7 +27,7 @@ mod guest {
                     io::stdin().read_to_string(&mut text).and_then(|_| said(text))
                 }
                 "both" => said("to stdout".into()).and_then(|()| writeln!(io::stderr(), "to stderr")),
-                "cat" => fs::read(argument(2)).and_then(|bytes| io::stdout().write_all(&bytes)),
+                "cat" => fs::read_to_string(argument(2)).and_then(said),
                 "list" => fs::read_dir(argument(2)).and_then(|entries| {
                     let mut names: Vec<String> =
                         entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -89,7 +89,8 @@ mod guest {
     }
 
     fn said(text: String) -> io::Result<()> {
-        io::stdout().write_all(text.as_bytes())
+        io::stdout().write_all(text.as_bytes())?;
+        io::stdout().flush()
     }
 
     /// What it came to is said, whatever it is.
