@@ -24,8 +24,11 @@ use crate::plugin::manifest::Manifest;
 use crate::transport;
 use crate::wit::role::manifest as wit;
 
+/// What is done with one input.
+pub type Target = fn(&[u8]);
+
 /// All of them, by name.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("component", component),
     ("config", config),
     ("frames", frames),

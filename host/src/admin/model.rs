@@ -210,7 +210,7 @@ pub enum Response {
         message: Message,
     },
     /// One plugin.
-    Plugin(PluginSummary),
+    Plugin(Box<PluginSummary>),
     /// These instances were set aside and are used again.
     Resumed {
         /// Their names.

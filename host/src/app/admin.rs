@@ -84,19 +84,19 @@ impl Admin {
             Request::SessionDelete { session } => self.session_delete(&session, &out).await?,
             Request::PluginList => {
                 for summary in self.plugins() {
-                    out.send(Response::Plugin(summary)).await?;
+                    out.send(Response::Plugin(Box::new(summary))).await?;
                 }
             }
-            Request::PluginInspect { name } => out.send(Response::Plugin(self.plugin(&name)?)).await?,
+            Request::PluginInspect { name } => out.send(Response::Plugin(Box::new(self.plugin(&name)?))).await?,
             Request::PluginTools { name } => out.send(Response::Tools(self.tools_of(&name).await?)).await?,
             Request::PluginCall { name, tool, arguments, deterministic } => {
                 self.call_tool(&name, tool, arguments, deterministic, &out).await?;
             }
             Request::PluginAllow { name, grants } => {
-                out.send(Response::Plugin(self.allow(&name, grants).await?)).await?;
+                out.send(Response::Plugin(Box::new(self.allow(&name, grants).await?))).await?;
             }
             Request::PluginDeny { name, grants } => {
-                out.send(Response::Plugin(self.deny(&name, grants).await?)).await?;
+                out.send(Response::Plugin(Box::new(self.deny(&name, grants).await?))).await?;
             }
             Request::SkillList | Request::SkillShow { .. } | Request::SkillCheck { .. } => {
                 self.about_skills(request, &out).await?;

@@ -66,7 +66,7 @@ pub fn for_a_command(verbosity: i16, known: &Arc<Known>) -> Result<()> {
 /// For commands that run a component in front of its author: also what it logs and writes.
 pub fn for_an_author(verbosity: i16, known: &Arc<Known>) -> Result<()> {
     let log = Log { level: "warn,plugin=info".to_owned(), format: LogFormat::Text, file: None };
-    begin(&log, verbosity.min(0).max(-1), None, known)
+    begin(&log, verbosity.clamp(-1, 0), None, known)
 }
 
 /// Writes on without secrets.

@@ -59,7 +59,7 @@ pub async fn run(context: &Context, command: PluginCommand) -> Result<Exit, Fail
     let plugins: Vec<&PluginSummary> = found
         .iter()
         .filter_map(|response| match response {
-            Response::Plugin(plugin) => Some(plugin),
+            Response::Plugin(plugin) => Some(plugin.as_ref()),
             _ => None,
         })
         .collect();

@@ -21,7 +21,7 @@ fn link(bench: &Bench) -> Link {
 
 async fn inspect(bench: &Bench, name: &str) -> PluginSummary {
     match link(bench).all(Request::PluginInspect { name: name.into() }).await.unwrap().pop() {
-        Some(Response::Plugin(summary)) => summary,
+        Some(Response::Plugin(summary)) => *summary,
         other => panic!("{other:?}"),
     }
 }
