@@ -25,10 +25,10 @@ use crate::transport;
 use crate::wit::role::manifest as wit;
 
 /// What is done with one input.
-pub type Target = fn(&[u8]);
+pub type Run = fn(&[u8]);
 
 /// All of them, by name.
-pub const TARGETS: &[(&str, Target)] = &[
+pub const TARGETS: &[(&str, Run)] = &[
     ("component", component),
     ("config", config),
     ("frames", frames),

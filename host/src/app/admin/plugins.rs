@@ -135,7 +135,10 @@ impl Admin {
         for line in lines {
             out.send(Response::Said(said(line))).await?;
         }
-        while follow {
+        if !follow {
+            return Ok(());
+        }
+        loop {
             tokio::select! {
                 () = out.gone().cancelled() => break,
                 () = self.0.quit.cancelled() => break,
