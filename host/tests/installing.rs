@@ -89,7 +89,8 @@ async fn listed(home: &Home, name: &str) -> Option<Value> {
 /// Everything that a refusal must leave as it is.
 fn kept(home: &Home) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = vec![home.path().join("plugins.lock")];
-    files.extend(std::fs::read_dir(home.plugins()).unwrap().map(|entry| entry.unwrap().path()));
+    // Before the first command that needs it there is no folder.
+    files.extend(std::fs::read_dir(home.plugins()).into_iter().flatten().map(|entry| entry.unwrap().path()));
     files.sort();
     files.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap_or_default())).collect()
 }
@@ -330,7 +331,8 @@ async fn what_the_web_gives_is_taken_only_whole_encrypted_and_if_it_is_a_plugin(
     let noise = server.file("/noise", "application/wasm", b"hello, this is no WebAssembly");
     let module = server.file("/module", "application/wasm", b"\0asm\x01\0\0\0");
     let other = server.file("/other", "application/wasm", &guest("guest-elsewhere"));
-    let round = server.raw("/round", b"HTTP/1.1 302 Found\r\nlocation: /round\r\ncontent-length: 0\r\n\r\n");
+    let round = server
+        .raw("/round", b"HTTP/1.1 302 Found\r\nlocation: /round\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     let missing = format!("{}/nothing", server.address);
     for (url, words) in [
         (&cut, "was cut off"),

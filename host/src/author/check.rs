@@ -331,7 +331,7 @@ async fn offered(bench: &Bench, path: &Path, report: &mut Report) {
     match listed.await {
         Ok((tools, memory)) => {
             report.memory = report.memory.max(memory);
-            report.faults.extend(faults::tools(&tools));
+            report.faults.extend(faults::tools(&tools, !manifest.needs.is_empty()));
             report.tools = tools;
         }
         Err(why) => {

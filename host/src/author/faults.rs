@@ -271,12 +271,13 @@ fn presets(said: &wit::Manifest, settings: Option<&BTreeSet<String>>, faults: &m
     }
 }
 
-/// All that is wrong with a list of tools.
-pub(super) fn tools(tools: &[ToolDefinition]) -> Vec<Fault> {
+/// All that is wrong with a list of tools. One that asks for a capability may have it of what it finds there.
+pub(super) fn tools(tools: &[ToolDefinition], asks: bool) -> Vec<Fault> {
     let mut faults = Vec::new();
     if tools.is_empty() {
         let advice = "that is right for tools that come later (`tools-changed`), or with a setting";
-        faults.push(Fault::warning("no-tools", "it offers no tool", advice));
+        let fault = if asks { Fault::note } else { Fault::warning };
+        faults.push(fault("no-tools", "it offers no tool", advice));
     }
     let mut seen = BTreeSet::new();
     for tool in tools {
@@ -404,7 +405,7 @@ mod tests {
             tool("c", r#"{"type":"object","properties":{"x":{"type":"strin"}}}"#),
             tool("d", "{}"),
         ];
-        let faults = tools(&list);
+        let faults = tools(&list, false);
         assert_eq!(
             told(&faults),
             [
@@ -414,6 +415,6 @@ mod tests {
                 ("tool-schema", Some("/type")),
             ]
         );
-        assert_eq!(told(&tools(&[])), [("no-tools", None)]);
+        assert_eq!(told(&tools(&[], false)), [("no-tools", None)]);
     }
 }

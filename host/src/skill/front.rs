@@ -221,6 +221,7 @@ impl Reader<'_> {
             let hint = near.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
             notes.push((self.line(key), format!("`{key}` is not known here and ignored{hint}")));
         }
+        notes.sort();
         Ok(Front { notes, ..front })
     }
 

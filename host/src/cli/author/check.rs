@@ -139,6 +139,10 @@ pub(super) fn show(report: &Report, notes: bool, output: Output) -> Result<(), F
                 })
                 .collect();
             output.table(&["ASKS FOR", "", "SCOPE", "BECAUSE"], &rows)?;
+            if asks(report) {
+                let word = format!("Once it is installed: openpista-host plugin allow {}", manifest.name);
+                output.note(Paint::Faint, &word);
+            }
         }
         if !manifest.secrets.is_empty() {
             output.line("")?;

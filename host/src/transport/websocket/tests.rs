@@ -428,7 +428,7 @@ async fn ids_grow_and_carry_the_start_of_the_daemon() {
             panic!("not closed")
         };
     }
-    assert_eq!(ids, [(7 << 28) + 1, (7 << 28) + 2]);
+    assert_eq!(ids, [(7 << 21) + 1, (7 << 21) + 2]);
 }
 
 #[tokio::test]
