@@ -89,8 +89,7 @@ async fn listed(home: &Home, name: &str) -> Option<Value> {
 /// Everything that a refusal must leave as it is.
 fn kept(home: &Home) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = vec![home.path().join("plugins.lock")];
-    // Before the first command that needs it there is no folder.
-    files.extend(std::fs::read_dir(home.plugins()).into_iter().flatten().map(|entry| entry.unwrap().path()));
+    files.extend(std::fs::read_dir(home.plugins()).unwrap().map(|entry| entry.unwrap().path()));
     files.sort();
     files.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap_or_default())).collect()
 }
@@ -379,6 +378,8 @@ async fn what_the_web_gives_is_taken_only_whole_encrypted_and_if_it_is_a_plugin(
 async fn what_a_registry_has_besides_plugins_is_refused() {
     let registry = registry!(Registry::start(), "what_a_registry_has_besides_plugins_is_refused");
     let home = home();
+    // What comes with the host is laid out.
+    assert!(listed(&home, "provider-demo").await.is_some());
     publish(&home, &first(), &registry.reference("ann/pure:1"), None).await;
     let manifest = registry.manifest("ann/pure", "1").await;
     let kind = "application/vnd.oci.image.manifest.v1+json";
