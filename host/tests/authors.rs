@@ -152,7 +152,12 @@ async fn from_nothing_to_the_agent(author: &Author, heading: &str) -> String {
     let said = author.follows(heading);
     let plugin = author.sees("weather", "ready").await;
     assert_eq!(plugin["stock"], json!(false), "{plugin}");
-    assert_eq!(plugin["tools"], json!(["weather.reverse"]), "{plugin}");
+    // Which tools it has is asked when it is there.
+    until("its tool to be known", async || {
+        let list = author.home.json(&["plugin", "inspect", "weather"]).await;
+        list.into_iter().find(|plugin| plugin["tools"] == json!(["weather.reverse"]))
+    })
+    .await;
     let mut client = daemon.client(&author.home, "author").await;
     client.say("m1", "turn pista around").await;
     let answer = client.expect_any(&["approval", "reply", "failed"]).await;

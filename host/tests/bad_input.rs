@@ -34,7 +34,7 @@ impl Disk {
     /// Or why there is none.
     async fn under(home: &Home) -> Result<Self, String> {
         let mount = tokio::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=48m,mode=700", "tmpfs"])
+            .args(["-t", "tmpfs", "-o", "size=80m,mode=700", "tmpfs"])
             .arg(home.path())
             .stdin(Stdio::null())
             .output()
