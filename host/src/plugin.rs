@@ -217,7 +217,7 @@ async fn describe(runtime: &Arc<Runtime>, component: &Component) -> Result<Descr
     let indices = role::manifest::GuestIndices::new(&pre)
         .map_err(|error| anyhow::anyhow!("its manifest does not fit the contract {CONTRACT}: {error:#}"))?;
     let limits = Limits::default();
-    let budget = Budget { limits, time: DESCRIBE, cancel: CancellationToken::new(), place: None };
+    let budget = Budget { limits, time: DESCRIBE, cancel: CancellationToken::new() };
     let (manifest, _) = runtime
         .run("describe", &pre, Guest::new(limits), budget, async |store, instance| {
             indices.load(&mut *store, instance)?.call_describe(store).await

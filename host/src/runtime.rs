@@ -18,7 +18,6 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime::{Config, Engine, Store, UpdateDeadline};
@@ -157,7 +156,7 @@ impl Runtime {
         Ok(cache.load(&self.engine, digest).unwrap_or(component))
     }
 
-    /// Runs `work` on a fresh instance. Its answer does not wait until the instance's memory is given back.
+    /// Runs `work` on a fresh instance.
     pub async fn run<S: State, R>(
         &self,
         plugin: &str,
@@ -192,11 +191,7 @@ impl Runtime {
             () = cancelled => return Err(CallError::Cancelled),
         };
         match done {
-            Ok(answer) => {
-                let left = store.data_mut().leave();
-                tokio::spawn(async move { drop((store, budget.place)) });
-                Ok((answer, left))
-            }
+            Ok(answer) => Ok((answer, store.data_mut().leave())),
             Err(error) => Err(match error.downcast_ref::<Violation>() {
                 Some(violation) => CallError::Limit { plugin: plugin.to_string(), violation: *violation },
                 None => CallError::Trap { plugin: plugin.to_string(), reason: reason(&error) },
@@ -214,8 +209,6 @@ pub struct Budget {
     pub time: Duration,
     /// Two seconds after this the call is cut off.
     pub cancel: CancellationToken,
-    /// Among the calls that may be alive; given back with the memory of this one.
-    pub place: Option<OwnedSemaphorePermit>,
 }
 
 /// The store of a call.

@@ -190,7 +190,7 @@ async fn described(
         }
     };
     let limits = Limits::default();
-    let budget = Budget { limits, time: DESCRIBE, cancel: CancellationToken::new(), place: None };
+    let budget = Budget { limits, time: DESCRIBE, cancel: CancellationToken::new() };
     let (guest, heard) = Guest::heard(limits);
     let manifest = role::manifest::GuestIndices::new(&pre).ok();
     let roles = crate::plugin::instance::Exports::of(&pre);

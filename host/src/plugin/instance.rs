@@ -50,7 +50,7 @@ pub struct Instance {
     slot: Mutex<Slot>,
     /// Loading takes a while; one does it for all that wait.
     loading: tokio::sync::Mutex<()>,
-    live: Arc<Semaphore>,
+    live: Semaphore,
 }
 
 /// What is loaded, and when it was last asked for.
@@ -162,7 +162,7 @@ impl Instance {
             record,
             slot: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
-            live: Arc::new(Semaphore::new(limits.live_calls)),
+            live: Semaphore::new(limits.live_calls),
         }
     }
 
@@ -270,7 +270,7 @@ impl Instance {
         let name = &self.plugin.manifest.name;
         let trap = |reason: String| CallError::Trap { plugin: name.clone(), reason };
         let loaded = self.loaded(&host.runtime).await.map_err(|error| trap(format!("{error:#}")))?;
-        let place = Arc::clone(&self.live).acquire_owned().await.map_err(|_| CallError::Cancelled)?;
+        let _live = self.live.acquire().await.map_err(|_| CallError::Cancelled)?;
         let secrets = crate::capability::secrets::CallSecrets::new(Arc::clone(&self.secrets));
         let call = Call {
             caller: Caller {
@@ -293,7 +293,7 @@ impl Instance {
             log: crate::capability::log::Flow::new(&self.name, Arc::clone(&self.logged)),
             services: Arc::clone(&host.services),
         };
-        let budget = Budget { limits: self.limits, time, cancel: around.cancel, place: Some(place) };
+        let budget = Budget { limits: self.limits, time, cancel: around.cancel };
         let data = HostState::new(call, self.limits, self.record.peak(), around.fixed);
         let (answer, left) = host
             .runtime

@@ -190,7 +190,7 @@ impl Sandbox {
 
     fn budget(&self, cancel: CancellationToken) -> Budget {
         let running = Duration::from_millis(self.limits.ticks.saturating_mul(TICK_MS));
-        Budget { limits: self.limits, time: running.saturating_mul(2).saturating_add(WAITING), cancel, place: None }
+        Budget { limits: self.limits, time: running.saturating_mul(2).saturating_add(WAITING), cancel }
     }
 
     fn state(&self, skill: &Skill, wasm: &Wasm, serving: &Serving, wasi: WasiCtx) -> Result<HostState> {

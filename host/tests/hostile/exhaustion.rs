@@ -99,7 +99,7 @@ async fn a_huge_table_runs_into_the_limit_of_its_elements() {
         let component = runtime.component(&format!("table{elements}"), &|| Ok(bytes.clone())).unwrap();
         let linker = wasmtime::component::Linker::<Guest>::new(runtime.engine());
         let pre = linker.instantiate_pre(&component).unwrap();
-        let budget = Budget { limits, time: Duration::from_secs(60), cancel: CancellationToken::new(), place: None };
+        let budget = Budget { limits, time: Duration::from_secs(60), cancel: CancellationToken::new() };
         let done = runtime.run("table", &pre, Guest::new(limits), budget, async |_, _| Ok(())).await;
         let stopped = match done {
             Ok(_) => None,
