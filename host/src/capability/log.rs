@@ -85,7 +85,7 @@ impl Flow {
     }
 
     /// Says how many lines were dropped since it was last said.
-    pub fn tell(&mut self) {
+    fn tell(&mut self) {
         if self.dropped > 0 {
             tracing::warn!(target: "plugin", instance = self.instance,
                 "{} lines were dropped: a call logs at most {LINES_MAX} a second", self.dropped);

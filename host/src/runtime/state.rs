@@ -47,8 +47,6 @@ pub struct HostState {
     http: WasiHttpCtx,
     /// Made when the guest first uses `wasi:http`.
     egress: Option<WasiEgress>,
-    /// Standard output and error; those of a sandboxed guest are its own.
-    outputs: Vec<GuestOutput>,
     /// Of a sandboxed guest: what it may open.
     pub(super) reach: Option<SharedReach>,
 }
@@ -98,21 +96,20 @@ impl Guest {
 impl HostState {
     /// For one call; the most memory that it has is noted in `peak`.
     pub fn new(call: Call, limits: Limits, peak: Arc<AtomicUsize>, fixed: Option<Fixed>) -> Self {
-        let outputs = ["stdout", "stderr"].map(|stream| GuestOutput::new(&call, stream));
-        let [stdout, stderr] = outputs.clone();
+        let [stdout, stderr] = ["stdout", "stderr"].map(|stream| GuestOutput::new(&call, stream));
         let mut wasi = WasiCtx::builder();
         wasi.stdout(stdout).stderr(stderr);
         if let Some(fixed) = fixed {
             fixed.apply(&mut wasi);
         }
         let guest = Guest::with(wasi.build(), limits, peak);
-        Self { guest, call, http: WasiHttpCtx::new(), egress: None, outputs: outputs.into(), reach: None }
+        Self { guest, call, http: WasiHttpCtx::new(), egress: None, reach: None }
     }
 
     /// For one call of a guest that is trusted with nothing, with its own WASI: files, arguments, output.
     pub fn sandboxed(call: Call, limits: Limits, wasi: WasiCtx, reach: SharedReach) -> Self {
         let guest = Guest::with(wasi, limits, Arc::default());
-        Self { guest, call, http: WasiHttpCtx::new(), egress: None, outputs: Vec::new(), reach: Some(reach) }
+        Self { guest, call, http: WasiHttpCtx::new(), egress: None, reach: Some(reach) }
     }
 
     /// What host functions work on.
@@ -146,10 +143,7 @@ impl State for HostState {
         &mut self.guest
     }
 
-    /// All that the guest wrote is in the log then.
     fn leave(&mut self) -> Self::Left {
-        self.call.log.tell();
-        self.outputs.iter().for_each(GuestOutput::finish);
         Left {
             held: std::mem::take(&mut self.call.held),
             tools_changed: self.call.tools_changed,
@@ -247,13 +241,6 @@ impl Lines {
         self.flush_line();
     }
 
-    /// Nothing more comes; what was cut off is finished already.
-    fn close(&mut self) {
-        if self.written < OUTPUT_MAX {
-            self.finish();
-        }
-    }
-
     fn flush_line(&mut self) {
         if self.partial.is_empty() {
             return;
@@ -271,7 +258,9 @@ impl Lines {
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        self.close();
+        if self.written < OUTPUT_MAX {
+            self.finish();
+        }
     }
 }
 
@@ -296,12 +285,6 @@ impl GuestOutput {
         // A poisoned lock means that a log line panicked; the guest's output is not worth more.
         if let Ok(mut lines) = self.0.lock() {
             lines.write(bytes);
-        }
-    }
-
-    fn finish(&self) {
-        if let Ok(mut lines) = self.0.lock() {
-            lines.close();
         }
     }
 }
